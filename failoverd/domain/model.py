@@ -1,0 +1,166 @@
+"""The vocabulary: what a group is made of and what may be true of it (pure values, no behaviour).
+
+Durations are seconds (float) and carry ``_s`` in their names; names of nodes, groups and components are plain
+strings, unique in their own scope.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Action(StrEnum):
+    """What an agent can be asked to do with a component."""
+
+    PROBE = "probe"
+    PREPARE = "prepare"
+    ONLINE = "online"
+    OFFLINE = "offline"
+    CLEAN = "clean"
+
+
+class ComponentState(StrEnum):
+    UNKNOWN = "unknown"
+    OFFLINE = "offline"
+    ONLINING = "onlining"
+    ONLINE = "online"
+    OFFLINING = "offlining"
+    FAULTED = "faulted"
+    STUCK = "stuck"
+
+
+class GroupState(StrEnum):
+    """From plain to worst; the worst that applies is the group's state."""
+
+    OFFLINE = "offline"
+    ONLINE = "online"
+    PARTIAL = "partial"
+    ONLINING = "onlining"
+    HANDOVER = "handover"
+    FROZEN = "frozen"
+    DEGRADED = "degraded"
+    FAULTED = "faulted"
+    BLOCKED = "blocked"
+
+
+class HandoverMode(StrEnum):
+    """Whether a component must be released before it may be brought online elsewhere."""
+
+    BREAK_FIRST = "break_first"
+    MAKE_FIRST = "make_first"
+
+
+class OnFault(StrEnum):
+    RESTART = "restart"
+    FAILOVER = "failover"
+    IGNORE = "ignore"
+
+
+class OnOfflineFailure(StrEnum):
+    BLOCK = "block"
+    FENCE = "fence"
+
+
+class OnStop(StrEnum):
+    HANDOVER = "handover"
+    LEAVE = "leave"
+
+
+class Role(StrEnum):
+    MEMBER = "member"
+    WITNESS = "witness"
+
+
+class GroupMode(StrEnum):
+    FAILOVER = "failover"
+    PARALLEL = "parallel"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MonitorPolicy:
+    interval_s: float = 10.0
+    fall: int = 2
+    rise: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartPolicy:
+    attempts: int = 1
+    window_s: float = 600.0
+    backoff_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """The longest time that each agent operation may take; it is ended by force afterwards."""
+
+    probe_s: float = 10.0
+    prepare_s: float = 60.0
+    online_s: float = 60.0
+    offline_s: float = 60.0
+    clean_s: float = 30.0
+
+    def of(self, action: Action) -> float:
+        """The limit of one action, in seconds."""
+        limits = {
+            Action.PROBE: self.probe_s,
+            Action.PREPARE: self.prepare_s,
+            Action.ONLINE: self.online_s,
+            Action.OFFLINE: self.offline_s,
+            Action.CLEAN: self.clean_s,
+        }
+        return limits[action]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """Durations that the administrator declares, until learned ones take their place (None: not declared)."""
+
+    prepare_s: float | None = None
+    online_s: float | None = None
+    offline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Component:
+    name: str
+    type: str
+    depends_on: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)
+    """The agent's own parameters, already validated by its type; opaque to everything but the agent."""
+    handover: HandoverMode = HandoverMode.BREAK_FIRST
+    has_prepare: bool = False
+    critical: bool = True
+    on_fault: OnFault = OnFault.RESTART
+    restart: RestartPolicy = RestartPolicy()
+    on_offline_failure: OnOfflineFailure = OnOfflineFailure.BLOCK
+    monitor: MonitorPolicy = MonitorPolicy()
+    timeouts: Timeouts = Timeouts()
+    expect: Expected = Expected()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    name: str
+    nodes: tuple[str, ...]
+    """Where it may run, most preferred first."""
+    components: Mapping[str, Component]
+    mode: GroupMode = GroupMode.FAILOVER
+    on_stop: OnStop = OnStop.HANDOVER
+    fault_expiry_s: float = 3600.0
+    max_moves: int = 5
+    move_window_s: float = 3600.0
+    failback_after_s: float | None = None
+    config_hash: str = ""
+    """Of everything above, so that two nodes can tell whether they mean the same group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    name: str
+    addresses: tuple[tuple[str, int], ...]
+    """One (host, UDP port) for each heartbeat link."""
+    role: Role = Role.MEMBER
+    max_parallel: int | None = None
+    """How many operations may run on it at once (None: no limit)."""

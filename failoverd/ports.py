@@ -1,0 +1,321 @@
+"""The ports: what the runtime needs of the world, as protocols. Adapters implement them, tests fake them.
+
+Every coroutine here has a deadline of its own (said with each), so that a caller never waits for ever.
+"""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Protocol
+
+from pydantic import BaseModel
+
+from failoverd.domain.model import Action
+from failoverd.domain.report import PeerState
+from failoverd.log.catalogue import Event
+
+
+class Clock(Protocol):
+    def now(self) -> float:
+        """Seconds of CLOCK_BOOTTIME: monotonic, and a suspended machine's time counts."""
+
+    async def sleep_until(self, at: float) -> None:
+        """Return once ``now() >= at``."""
+
+    def wall(self) -> str:
+        """The wall-clock time as RFC 3339 UTC with microseconds: for people, never for a decision."""
+
+
+# --- the coordinator ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    key: str
+    value: bytes
+    revision: int
+    """The store's revision at this key's latest change, always above 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    revision: int
+    """The store's revision at which ``entries`` was true; watch from it to miss nothing."""
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expect:
+    key: str
+    revision: int
+    """What the key's revision must still be; 0: the key must not exist."""
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    ok: bool
+    """False: an expectation did not hold, and nothing was written."""
+    revision: int
+    """The store's revision after it; where ``ok``, the revision of every key that was put."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A watch's news: the key's newest value, or None for its deletion."""
+
+    key: str
+    value: bytes | None
+    revision: int
+
+
+class Coordinator(Protocol):
+    """A small key-value store with revisions. All calls raise ``CoordinatorUnavailable`` at their deadline."""
+
+    async def read(self, key: str) -> Entry | None: ...
+
+    async def list(self, prefix: str) -> Listing: ...
+
+    async def commit(self, expects: Sequence[Expect], writes: Sequence[Put | Delete]) -> Commit:
+        """Compare-and-swap: all of ``writes`` in one transaction if all of ``expects`` hold, else nothing."""
+
+    def watch(self, prefix: str, after: int) -> AbstractAsyncContextManager[AsyncIterator[tuple[Change, ...]]]:
+        """Batches of changes with a revision above ``after``, in order; changes of one key between two batches may
+        be merged into the newest. Survives reconnects; raises ``CoordinatorUnavailable`` from the iteration when
+        it cannot be known any more whether something was missed (list again, then watch from there)."""
+
+    async def aclose(self) -> None: ...
+
+
+# --- agents ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One request to an agent. The agent returns within ``timeout_s`` plus the few seconds that ending it takes."""
+
+    cluster: str
+    node: str
+    group: str
+    component: str
+    action: Action
+    generation: int
+    timeout_s: float
+
+
+class Presence(StrEnum):
+    """What a probe found."""
+
+    ONLINE = "online"
+    OFFLINE = "offline"
+    FAILED = "failed"
+    """There, but broken; or an answer that proves neither presence nor absence."""
+    UNKNOWN = "unknown"
+    """No answer: timed out, or could not be asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    presence: Presence
+    detail: str = ""
+    """One line for the operator: exit status, signal, time-out, what was missing."""
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    UNAVAILABLE = "unavailable"
+    """Could not even be begun (command missing, not executable, helper gone)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    outcome: Outcome
+    detail: str = ""
+    """One line for the operator."""
+    output: str = ""
+    """The last part of what the command printed, bounded; empty on success."""
+
+    @property
+    def ok(self) -> bool:
+        return self.outcome is Outcome.DONE
+
+
+class Agent(Protocol):
+    """One component on one node. No method raises for a failing component: results are typed."""
+
+    async def probe(self, call: Call) -> Probe: ...
+
+    async def prepare(self, call: Call) -> Result: ...
+
+    async def online(self, call: Call) -> Result: ...
+
+    async def offline(self, call: Call) -> Result: ...
+
+    async def clean(self, call: Call) -> Result:
+        """Take it down by force. A kill alone is no proof: the runner probes afterwards."""
+
+    async def watch(self, call: Call) -> Probe | None:
+        """Where the agent has events: wait (for ever) until an online component may have ceased to be online and say
+        what was seen. An agent without events returns None at once, and is polled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """A command for the spawner."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    timeout_s: float
+    grace_s: float = 2.0
+    """Between SIGTERM and SIGKILL of its process group once the time is up."""
+    cwd: str | None = None
+    user: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    exit_status: int | None
+    """None where a signal ended it."""
+    signal: int | None = None
+    timed_out: bool = False
+    output: str = ""
+    """The last bytes of stdout and stderr together, decoded, bounded."""
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detached:
+    """A long-running process that is nobody's death: identified by pid and start time (proc(5), field 22)."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+class Spawner(Protocol):
+    """Starts processes without stalling the event loop."""
+
+    async def run(self, request: RunRequest) -> RunResult:
+        """Run to the end. Raises ``SpawnFailed``. When cancelled, the process group is killed before it returns."""
+
+    async def detach(self, request: RunRequest, output: str | None) -> Detached:
+        """Start in a session of its own, output appended to a file (None: discarded); ``timeout_s`` is not used.
+        It outlives this daemon. Raises ``SpawnFailed``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentHost:
+    """What an agent is given to work with."""
+
+    spawner: Spawner
+    clock: Clock
+    run_dir: Path
+    """Survives a restart of the daemon, not of the machine: where an agent keeps what it must find again."""
+    cluster: str
+    node: str
+    group: str
+    component: str
+
+
+class AgentType(Protocol):
+    """One entry of the agent table: how the configuration of a type is checked and an agent made of it."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def params(self) -> type[BaseModel]:
+        """The agent's own keys of a component (``extra="forbid"``), beside the common ones that the configuration
+        reads itself. Its validators' messages reach the administrator with line and column."""
+
+    def prepares(self, params: BaseModel) -> bool:
+        """Whether it has a prepare step with these parameters."""
+
+    def warnings(self, params: BaseModel) -> tuple[tuple[tuple[str | int, ...], str], ...]:
+        """What looks wrong on this machine now but need not be a fault of the file (a command that is missing or not
+        executable): (path below the component, message)."""
+
+    def build(self, params: BaseModel, host: AgentHost) -> Agent: ...
+
+
+# --- peers ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Received:
+    peer: str
+    incarnation: str
+    link: int
+    """Which of the configured links it came over."""
+    at: float
+    """``Clock.now()`` of its receipt."""
+    state: PeerState
+
+
+@dataclass(slots=True)
+class LinkCounters:
+    """What was dropped and why, by reason (``forged``, ``replayed``, ``malformed``, ``too_large``…)."""
+
+    sent: int = 0
+    received: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+
+
+class Transport(Protocol):
+    """Authenticated datagrams to and from every peer."""
+
+    def send(self, state: PeerState) -> None:
+        """To every peer over every link, at once; never blocks, never raises for a network's fault."""
+
+    async def run(self, deliver: Callable[[Received], None]) -> None:
+        """Receive until cancelled; ``deliver`` is called in the event loop for each authentic, fresh datagram."""
+
+    @property
+    def counters(self) -> LinkCounters: ...
+
+
+# --- the log --------------------------------------------------------------------------------------------------
+
+
+class EventLog(Protocol):
+    def emit(self, event: Event, **fields: Any) -> None:
+        """Write one event; its level comes from the catalogue."""
+
+
+# --- the control socket -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who is on the other end of the control socket (SO_PEERCRED, unix(7))."""
+
+    pid: int
+    uid: int
+    gid: int
+
+    def __str__(self) -> str:
+        return f"uid={self.uid} pid={self.pid}"
+
+
+Emit = Callable[[dict[str, Any]], None]
+
+
+class ControlHandler(Protocol):
+    async def handle(self, command: str, params: Mapping[str, Any], caller: Caller, emit: Emit) -> dict[str, Any]:
+        """Carry out one command and return its final document. ``emit`` sends updates before it (bounded queue: a
+        slow reader loses the oldest updates, never the final document). Raises ``Refused`` or ``UsageError``."""
