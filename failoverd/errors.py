@@ -29,5 +29,10 @@ class SpawnFailed(FailoverdError):  # noqa: N818
     """A command could not be started at all (missing, not executable, no such user). Nothing ran."""
 
 
+class SpawnerLost(SpawnFailed):
+    """The helper process that starts commands ended while it ran this one, which was killed. Unlike with any other
+    ``SpawnFailed``, the command may have had some effect."""
+
+
 class KeyFileError(FailoverdError):
     """The cluster key cannot be used: missing, readable by others, or not a key."""

@@ -3,6 +3,7 @@
 Every coroutine here has a deadline of its own (said with each), so that a caller never waits for ever.
 """
 
+import math
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel
 
-from failoverd.domain.model import Action
+from failoverd.domain.model import Action, NodeSpec
 from failoverd.domain.report import PeerState
 from failoverd.log.catalogue import Event
 
@@ -265,6 +266,12 @@ class Received:
     at: float
     """``Clock.now()`` of its receipt."""
     state: PeerState
+    """What it says; where it is not ``fresh``, the newest that the peer has said."""
+    fresh: bool = True
+    """False: the same message, or an older one, than came over another link. It proves that this link works."""
+    arrived_after: float = -math.inf
+    """When the receiving socket was last seen empty. What arrived before a stall of ours ended proves nothing about
+    the time after it."""
 
 
 @dataclass(slots=True)
@@ -284,6 +291,18 @@ class Transport(Protocol):
 
     async def run(self, deliver: Callable[[Received], None]) -> None:
         """Receive until cancelled; ``deliver`` is called in the event loop for each authentic, fresh datagram."""
+
+    def expect(self, peer: str, incarnation: str) -> None:
+        """The coordinator names this as the peer's incarnation: no other is listened to while this one speaks."""
+
+    def reincarnate(self, incarnation: str) -> None:
+        """Speak as this incarnation of ourselves from now on."""
+
+    def reconfigure(self, nodes: Mapping[str, NodeSpec]) -> None:
+        """Take over other peers and addresses. Raises ``StartupError``: then nothing has changed."""
+
+    def drain_drops(self) -> dict[str, int]:
+        """What was dropped since the last call, by reason."""
 
     @property
     def counters(self) -> LinkCounters: ...

@@ -86,7 +86,7 @@ def heartbeat_faults(interval_s: float, dead_after_s: float) -> tuple[str, ...]:
     """The heartbeat's own inequality: three datagrams may be lost before a peer is suspected."""
     if interval_s <= 0:
         return (f"heartbeat.interval must be above 0, it is {interval_s:g}s",)
-    if dead_after_s < 3 * interval_s:
+    if dead_after_s * (1 + 1e-9) < 3 * interval_s:
         needed = f"3*{interval_s:g}s = {3 * interval_s:g}s"
         return (f"3*interval <= dead_after does not hold: {needed}, dead_after is {dead_after_s:g}s",)
     return ()

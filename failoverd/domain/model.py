@@ -164,3 +164,8 @@ class NodeSpec:
     role: Role = Role.MEMBER
     max_parallel: int | None = None
     """How many operations may run on it at once (None: no limit)."""
+
+
+def limits_of(nodes: Mapping[str, NodeSpec]) -> dict[str, int]:
+    """``max_parallel`` of the nodes that have one."""
+    return {name: spec.max_parallel for name, spec in nodes.items() if spec.max_parallel}

@@ -137,3 +137,15 @@ class Lease:
     renewal: int
     ttl_s: float
     state: LeaseState = LeaseState.LIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """A node gave up on a group (key ``fault/<group>/<node>``): it is not eligible for it until this has expired."""
+
+    component: str
+    reason: str
+    incarnation: str | None = None
+    """Whose fault it was: the node's incarnation at the time, where known."""
+    at: str = ""
+    """Wall-clock time (RFC 3339): for people. An observer counts ``fault_expiry`` from when it first saw the record."""

@@ -1,0 +1,47 @@
+# Every target sets up what it needs by itself: a virtual environment in .venv, made anew when pyproject.toml changes.
+#
+#   make demo     two nodes on this machine, a planned switch, a power cut (no root, under a minute)
+#   make test     ruff, mypy, pytest
+#   make bench    the performance bounds, measured with real daemons; fails when one is broken
+#   make lint     ruff and mypy alone
+#   make format   ruff format, and what ruff can repair
+#   make clean    remove what the above made
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: demo test bench lint format clean
+.DEFAULT_GOAL := test
+
+$(VENV)/.runtime: pyproject.toml .ci/venv
+	@.ci/venv $(VENV) $(PYTHON)
+	$(PIP) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime
+	$(PIP) --editable '.[dev]'
+	@touch $@
+
+demo: $(VENV)/.runtime
+	@$(BIN)/failoverd demo $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test: lint
+	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.dev
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

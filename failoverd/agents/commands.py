@@ -1,0 +1,199 @@
+"""What the agents that run commands have in common: how a command is written, what it sees, what is wrong with it."""
+
+import os
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+
+from failoverd.config.types import Keys
+from failoverd.ports import Call, RunRequest, RunResult
+
+SHELL = "/bin/sh"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+PREFIX = "FAILOVERD_"
+_HANDED_ON = ("LANG", "LC_ALL", "TZ", "TMPDIR")
+"""Beside PATH and HOME: what a command gets of the daemon's own environment."""
+
+_SHOWN_MAX = 200
+_SIMPLE_WORD = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SHELL_WORDS = frozenset(
+    # As one text: a list would be fifty lines.
+    """! . : [ { alias bg break case cd command continue do eval exec exit export false fg for getopts hash if jobs kill
+    local printf pwd read readonly return set shift test times trap true type ulimit umask unalias unset until wait
+    while""".split()  # noqa: SIM905 (see above)
+)
+"""What a POSIX shell does itself: not to be looked for in PATH."""
+
+
+def _command(value: Any) -> list[str] | str:
+    words: list[str]
+    if isinstance(value, str):
+        if not value.strip():
+            raise ValueError("must not be empty: give a list (no shell) or a string (run by /bin/sh -c)")
+        words = [value]
+    elif isinstance(value, list) and value:
+        words = value
+    else:
+        raise ValueError(
+            "must be a command: a list such as [run-job, start] (no shell), or a string (run by /bin/sh -c)"
+        )
+    for word in words:
+        if not isinstance(word, str):
+            raise ValueError(f"every word of a command must be text: put {word!r} in quotes")  # noqa: TRY004 (pydantic)
+        if "\0" in word:
+            raise ValueError("a command must not contain a NUL character")
+    if not words[0].strip():
+        raise ValueError("the first word of a command, its program, must not be empty")
+    return words if isinstance(value, list) else value
+
+
+Command = Annotated[
+    list[str] | str,
+    BeforeValidator(_command),
+    WithJsonSchema(
+        {
+            "description": "A list (no shell) or a string (run by /bin/sh -c)",
+            "anyOf": [
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                {"type": "string", "minLength": 1},
+            ],
+        }
+    ),
+]
+
+
+def _variables(value: dict[str, str]) -> dict[str, str]:
+    for name, content in value.items():
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError(f"{name[:40]!r} is no name of an environment variable")
+        if name.startswith(PREFIX):
+            raise ValueError(f"{name[:40]} is set by failoverd itself")
+        if "\0" in content:
+            raise ValueError(f"the value of {name} must not contain a NUL character")
+    return value
+
+
+def _absolute(value: str) -> str:
+    if not value.startswith("/") or "\0" in value:
+        raise ValueError("must be an absolute path")
+    return value
+
+
+AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+
+
+class CommandKeys(Keys):
+    """How the commands of a component are run."""
+
+    env: Annotated[dict[str, str], AfterValidator(_variables)] = Field(default_factory=dict)
+    """Variables that its commands get in addition (values in quotes where they look like numbers)."""
+
+    user: str | None = None
+    """Run as this user (name or number) instead of the daemon's own; needs a daemon that runs as root."""
+
+    group: str | None = None
+    """Run with this group (name or number) instead of the user's own."""
+
+    cwd: AbsolutePath | None = None
+    """The directory that its commands run in (default: /)."""
+
+
+def argv(command: list[str] | str) -> tuple[str, ...]:
+    return (SHELL, "-c", command) if isinstance(command, str) else tuple(command)
+
+
+def environment(call: Call, keys: CommandKeys) -> dict[str, str]:
+    """A clean base, what the command is called for, and what was configured; nothing else of the daemon's own."""
+    env = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+    env.setdefault("LANG", "C.UTF-8")
+    env["PATH"] = search_path(keys)
+    if keys.user is None:  # else the spawner sets HOME, USER and LOGNAME from the user's account
+        env["HOME"] = os.environ.get("HOME", "/")
+    env |= {
+        f"{PREFIX}CLUSTER": call.cluster,
+        f"{PREFIX}NODE": call.node,
+        f"{PREFIX}GROUP": call.group,
+        f"{PREFIX}COMPONENT": call.component,
+        f"{PREFIX}ACTION": call.action.value,
+        f"{PREFIX}GENERATION": str(call.generation),
+    }
+    return env | keys.env
+
+
+def request(
+    command: list[str] | str, call: Call, keys: CommandKeys, timeout_s: float, extra: Mapping[str, str] | None = None
+) -> RunRequest:
+    return RunRequest(
+        argv=argv(command),
+        env={**environment(call, keys), **(extra or {})},
+        timeout_s=timeout_s,
+        cwd=keys.cwd,
+        user=keys.user,
+        group=keys.group,
+    )
+
+
+def search_path(keys: CommandKeys) -> str:
+    return keys.env.get("PATH") or os.environ.get("PATH") or DEFAULT_PATH
+
+
+def program(command: list[str] | str) -> str | None:
+    """The program that a command begins with, where that can be told without being a shell."""
+    if not isinstance(command, str):
+        return command[0]
+    word = command.split(maxsplit=1)[0]
+    return word if _SIMPLE_WORD.fullmatch(word) and word not in _SHELL_WORDS else None
+
+
+def fault_of(command: list[str] | str, keys: CommandKeys) -> str | None:
+    """Why the command cannot be run on this machine now; None where nothing speaks against it."""
+    name = program(command)
+    if name is None:
+        return None
+    if "/" in name and not name.startswith("/"):
+        name = str(Path(keys.cwd or "/") / name)
+    path = Path(name)
+    if "/" not in name:
+        if shutil.which(name, path=search_path(keys)) is None:
+            return f"command {name} is not found in PATH ({search_path(keys)}), or is not executable"
+        return None
+    if not path.exists():
+        return f"command {name} does not exist"
+    if not path.is_file():
+        return f"command {name} is not a file"
+    if not os.access(path, os.X_OK):
+        return f"command {name} is not executable: chmod +x {name}"
+    return None
+
+
+def place_of(key: str, command: list[str] | str) -> tuple[str | int, ...]:
+    """Where the program stands in the component."""
+    return (key,) if isinstance(command, str) else (key, 0)
+
+
+def describe(result: RunResult) -> str:
+    """How a command ended, in one line, with the last line that it printed."""
+    if result.timed_out and result.exit_status is None and result.signal is None:
+        how = "timed out and could not be killed: it waits for something in the kernel (storage that does not answer?)"
+    elif result.timed_out:
+        how = "timed out and was ended"
+    elif result.signal is not None:
+        how = f"ended by signal {result.signal}"
+    else:
+        how = f"exit status {result.exit_status}"
+    last = last_line(result.output)
+    return f"{how}: {last}" if last else how
+
+
+def last_line(output: str) -> str:
+    """The last line with something in it, fit for one line of a log."""
+    for line in reversed(output.splitlines()):
+        text = "".join(char if char.isprintable() else " " for char in line).strip()
+        if text:
+            return text[:_SHOWN_MAX]
+    return ""

@@ -1,0 +1,258 @@
+"""The operations of the ``process`` type."""
+
+import contextlib
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+from failoverd.agents.commands import last_line, request
+from failoverd.agents.process.census import Census, Member, leader_of
+from failoverd.agents.process.ending import Ending, wait_for_end
+from failoverd.agents.process.identity import MARK, Identity, StateFile, StateUnreadable, mark_prefix, new_mark
+from failoverd.agents.process.params import ProcessParams
+from failoverd.agents.process.ready import ReadyCheck
+from failoverd.errors import SpawnerLost, SpawnFailed
+from failoverd.ports import AgentHost, Call, Outcome, Presence, Probe, Result, RunResult
+
+_FORCE_S = 2.0
+"""Of an offline's time, what is kept for killing."""
+_TAIL_BYTES = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    main: Identity | None
+    rest: tuple[Member, ...] = ()
+    """What runs of it without its main process."""
+    marks: int = 1
+    """How many instances there are: more than one is a fault."""
+    note: str = ""
+
+
+class ProcessAgent:
+    def __init__(self, params: ProcessParams, host: AgentHost, census: Census) -> None:
+        self._params = params
+        self._host = host
+        self._census = census
+        self._file = StateFile(host)
+        self._prefix = mark_prefix(host)
+        self._identity: Identity | None = None
+        self._absent = False
+        """Nothing of it runs: seen by this object, which since then has started nothing."""
+        self._doing = ""
+
+    # --- ports.Agent --------------------------------------------------------------------------------------------
+
+    async def probe(self, call: Call) -> Probe:
+        with anyio.move_on_after(call.timeout_s):
+            try:
+                return _judge(await self._look(trust_absence=False))
+            except OSError as error:  # no file descriptor is free, /proc is not there
+                return Probe(presence=Presence.UNKNOWN, detail=f"/proc cannot be read: {error}")
+        return Probe(presence=Presence.UNKNOWN, detail="looking through /proc timed out")
+
+    async def prepare(self, _call: Call) -> Result:
+        return Result(outcome=Outcome.DONE)
+
+    async def online(self, call: Call) -> Result:
+        return await self._timed(call, self._online)
+
+    async def offline(self, call: Call) -> Result:
+        return await self._timed(call, self._offline)
+
+    async def clean(self, call: Call) -> Result:
+        return await self._timed(call, self._clean)
+
+    async def watch(self, call: Call) -> Probe | None:
+        try:
+            found = await self._look(trust_absence=False)
+            if found.main is None:
+                return _judge(found)
+            await wait_for_end(found.main)
+        except OSError:
+            return None  # no file descriptor is free: it is polled
+        probe = await self.probe(call)
+        return Probe(presence=probe.presence, detail=f"its process {found.main.pid} ended; {probe.detail}")
+
+    # --- finding ------------------------------------------------------------------------------------------------
+
+    async def _look(self, *, trust_absence: bool) -> _Found:
+        """Cheap while it runs, and where it is known to be absent (if that may be relied on); else a walk through
+        /proc decides, whatever became of the state file."""
+        note = ""
+        if self._identity is None:
+            try:
+                self._identity = self._file.load()
+            except StateUnreadable as error:
+                note = str(error)
+        if self._identity is not None and self._identity.alive:
+            self._absent = False
+            return _Found(self._identity)
+        if trust_absence and self._absent:
+            return _Found(None)
+        members = (await self._census.take()).members(self._prefix, self._identity)
+        self._absent = not members
+        marks = len({one.mark for one in members} - {""})
+        leader = leader_of(members, self._identity.mark if self._identity else "")
+        if leader is not None and marks == 1:
+            return _Found(self._adopt(leader), note=note)
+        return _Found(None, tuple(members), marks, note)
+
+    def _adopt(self, leader: Member) -> Identity:
+        """The state file was lost, the instance was not."""
+        self._identity = Identity.of_stat(leader.stat, leader.mark)
+        self._save(self._identity)
+        return self._identity
+
+    def _save(self, identity: Identity) -> str:
+        """What to tell the operator where it cannot be written; it is found by its mark all the same."""
+        try:
+            self._file.save(identity)
+        except OSError as error:
+            return f"state file {self._file.path} cannot be written: {error.strerror}"
+        return ""
+
+    # --- online -------------------------------------------------------------------------------------------------
+
+    async def _online(self, call: Call) -> Result:
+        found = await self._look(trust_absence=True)
+        if found.main is not None:
+            return await self._prove(call, found.main, f"was running already (pid {found.main.pid})")
+        if found.rest:
+            return Result(outcome=Outcome.FAILED, detail=f"not started: {_remains(found.rest)}")
+        self._absent = False
+        self._doing = "being started"
+        mark = new_mark(self._host)
+        order = request(self._params.command, call, self._params, call.timeout_s, {MARK: mark})
+        try:
+            detached = await self._host.spawner.detach(order, self._params.output)
+        except SpawnerLost as error:
+            return Result(outcome=Outcome.FAILED, detail=f"online: {error}")
+        except SpawnFailed as error:
+            return Result(outcome=Outcome.UNAVAILABLE, detail=f"online: {error}")
+        self._identity = Identity.of(detached, call.generation, mark)
+        return await self._prove(call, self._identity, self._save(self._identity))
+
+    async def _prove(self, call: Call, main: Identity, note: str) -> Result:
+        """It has not ended at once, and is ready where that can be asked."""
+        early = anyio.Event()
+        async with anyio.create_task_group() as tasks:
+
+            async def ended() -> None:
+                with contextlib.suppress(OSError):  # no file descriptor is free: then it is asked below
+                    await wait_for_end(main)
+                    early.set()
+                    tasks.cancel_scope.cancel()
+
+            tasks.start_soon(ended)
+            await self._until_ready(call)
+            tasks.cancel_scope.cancel()
+        if early.is_set() or not main.alive:
+            return await self._ended_at_once(main)
+        return Result(outcome=Outcome.DONE, detail=note)
+
+    async def _until_ready(self, call: Call) -> None:
+        if self._params.ready is None:
+            self._doing = "being watched for an early end"
+            await anyio.sleep(self._params.settle)
+            return
+
+        async def run(command: list[str] | str, timeout_s: float) -> RunResult:
+            return await self._host.spawner.run(request(command, call, self._params, timeout_s))
+
+        check = ReadyCheck(self._params.ready, run)
+        try:
+            await check.wait()
+        finally:
+            self._doing = f"not ready: {check.why}"
+
+    async def _ended_at_once(self, main: Identity) -> Result:
+        """Something that put itself into the background is not left running unsupervised."""
+        found = await self._look(trust_absence=False)
+        output = await to_thread.run_sync(_tail, self._params.output, abandon_on_cancel=True)
+        detail = f"online: process {main.pid} ended before it was ready"
+        if found.rest:
+            detail += "; what it left in the background was killed: the command must stay in the foreground"
+            await Ending(self._census, self._prefix, main).by_force()
+        if line := last_line(output):
+            detail += f": {line}"
+        self._forget()
+        return Result(outcome=Outcome.FAILED, detail=detail, output=output)
+
+    # --- offline ------------------------------------------------------------------------------------------------
+
+    async def _offline(self, call: Call) -> Result:
+        most = max(call.timeout_s - _FORCE_S, call.timeout_s / 2)
+        return await self._end(min(self._params.stop_timeout, most))
+
+    async def _clean(self, _call: Call) -> Result:
+        return await self._end(0.0)
+
+    async def _end(self, patience_s: float) -> Result:
+        found = await self._look(trust_absence=True)
+        if found.main is None and not found.rest and self._absent:
+            self._forget()
+            return Result(outcome=Outcome.DONE)
+        self._doing = "being ended"
+        ending = Ending(self._census, self._prefix, self._identity)
+        if patience_s > 0:
+            await ending.gracefully(self._params.signal_number, patience_s)
+        try:
+            await ending.by_force()
+        finally:
+            self._doing = f"still there: {_remains(ending.left)}" if ending.left else ""
+        self._forget()
+        return Result(outcome=Outcome.DONE, detail=_how(ending, patience_s))
+
+    def _forget(self) -> None:
+        self._identity = None
+        self._absent = True
+        self._file.forget()
+
+    # --- time ---------------------------------------------------------------------------------------------------
+
+    async def _timed(self, call: Call, operation: Callable[[Call], Awaitable[Result]]) -> Result:
+        self._doing = "looking for it in /proc"
+        with anyio.move_on_after(call.timeout_s):
+            try:
+                return await operation(call)
+            except OSError as error:  # no file descriptor is free, /proc is not there
+                return Result(outcome=Outcome.FAILED, detail=f"{call.action}: {error}")
+        return Result(outcome=Outcome.TIMED_OUT, detail=f"{call.action}: timed out, {self._doing}")
+
+
+def _judge(found: _Found) -> Probe:
+    if found.marks > 1:
+        return Probe(presence=Presence.FAILED, detail=f"more than one instance runs: {_remains(found.rest)}")
+    if found.main is not None:
+        return Probe(presence=Presence.ONLINE, detail=found.note)
+    if found.rest:
+        return Probe(presence=Presence.FAILED, detail=f"its main process is gone, but {_remains(found.rest)}")
+    return Probe(presence=Presence.OFFLINE, detail=found.note)
+
+
+def _remains(members: tuple[Member, ...] | list[Member]) -> str:
+    pids = ", ".join(str(one.pid) for one in members[:8])
+    return f"{len(members)} of its processes run (pid {pids}{', …' if len(members) > 8 else ''})"
+
+
+def _how(ending: Ending, patience_s: float) -> str:
+    if ending.forced and patience_s > 0:
+        return f"did not end within {patience_s:g} s and was killed"
+    return ""
+
+
+def _tail(path: str | None) -> str:
+    """The last part of its output file."""
+    if path is None:
+        return ""
+    try:
+        with Path(path).open("rb") as file:
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _TAIL_BYTES))
+            return file.read(_TAIL_BYTES).decode("utf-8", "replace")
+    except OSError:
+        return ""

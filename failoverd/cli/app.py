@@ -1,0 +1,216 @@
+"""The commands and their options.
+
+Each command imports what it needs when it is called: importing everything takes longer than most commands do. So
+imports inside the functions of this module are the rule.
+"""
+# ruff: noqa: PLC0415 (as said above)
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from failoverd import __version__
+from failoverd.cli import options
+from failoverd.cli.options import AsJson, Config, Group, RunDir, Timeout, Wait, guarded
+from failoverd.cli.rundir import DEFAULT_CONFIG, find
+
+app = typer.Typer(
+    name="failoverd",
+    help="Moves service groups between nodes, every component as soon as its own dependencies allow.",
+    epilog="Exit status: 0 done, 1 refused or failed, 2 usage or invalid configuration, 3 no daemon, 4 timed out.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+OptionalGroup = Annotated[str | None, typer.Argument(metavar="GROUP", help="One group in detail.")]
+Limit = Annotated[int, typer.Option("--limit", "-n", min=0, metavar="N", help="How many of the newest events.")]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"failoverd {__version__}")  # noqa: T201 (the command's own output)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+@guarded
+def run(*, config: Config = DEFAULT_CONFIG) -> int:
+    """Be the daemon, in the foreground."""
+    from failoverd.runtime.daemon import main as daemon
+
+    return daemon(config)
+
+
+@app.command()
+@guarded
+def check(*, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
+    """Read the configuration and print every fault. Changes nothing."""
+    from failoverd.cli.local import check as check_file
+
+    return check_file(config, as_json=as_json)
+
+
+@app.command()
+@guarded
+def status(
+    group: OptionalGroup = None,
+    *,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on, and show every change.")] = False,
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """Nodes, leases, links, groups, components, and why anything is not plain."""
+    from failoverd.cli import status as view
+
+    show = view.watch if watch else view.show
+    return show(find(run_dir, config), group, as_json=as_json)
+
+
+@app.command()
+@guarded
+def switch(
+    group: Group,
+    *,
+    to: Annotated[
+        str | None, typer.Option("--to", metavar="NODE", help="The target; without it the best eligible node.")
+    ] = None,
+    wait: Wait = True,
+    timeout: Timeout = options.DEFAULT_WAIT,  # type: ignore[assignment]  # typer parses the default like the option
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """Move a group to another node (planned handover)."""
+    from failoverd.cli.handover import carry_out
+
+    where = find(run_dir, config)
+    return carry_out(where, "switch", {"group": group, "to": to}, wait=wait, timeout_s=timeout, as_json=as_json)
+
+
+@app.command()
+@guarded
+def online(
+    group: Group,
+    *,
+    on: Annotated[str | None, typer.Option("--on", metavar="NODE", help="Where; without it the owner.")] = None,
+    wait: Wait = True,
+    timeout: Timeout = options.DEFAULT_WAIT,  # type: ignore[assignment]  # likewise
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """Bring a group online."""
+    from failoverd.cli.handover import carry_out
+
+    where = find(run_dir, config)
+    return carry_out(where, "online", {"group": group, "on": on}, wait=wait, timeout_s=timeout, as_json=as_json)
+
+
+@app.command()
+@guarded
+def offline(
+    group: Group,
+    *,
+    wait: Wait = True,
+    timeout: Timeout = options.DEFAULT_WAIT,  # type: ignore[assignment]  # likewise
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """Take a group offline; it stays so until it is brought online."""
+    from failoverd.cli.handover import carry_out
+
+    where = find(run_dir, config)
+    return carry_out(where, "offline", {"group": group}, wait=wait, timeout_s=timeout, as_json=as_json)
+
+
+@app.command()
+@guarded
+def plan(
+    group: Group,
+    *,
+    source: Annotated[str | None, typer.Option("--from", metavar="NODE", help="The node that it leaves.")] = None,
+    target: Annotated[str | None, typer.Option("--to", metavar="NODE", help="The node that it goes to.")] = None,
+    down: Annotated[str | None, typer.Option("--down", metavar="NODE", help="As if this node had died.")] = None,
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """The timeline of a handover before it happens. Works without a daemon too."""
+    from failoverd.cli.plan import show
+
+    return show(find(run_dir, config), config, group, source=source, target=target, down=down, as_json=as_json)
+
+
+@app.command()
+@guarded
+def events(
+    *,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on, and show each event as it happens.")] = False,
+    limit: Limit = 100,
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """The event log. With --follow and --json: one event a line."""
+    from failoverd.cli import events as view
+
+    show = view.follow if follow else view.show
+    return show(find(run_dir, config), limit, as_json=as_json)
+
+
+@app.command()
+@guarded
+def reload(*, as_json: AsJson = False, config: Config = DEFAULT_CONFIG, run_dir: RunDir = None) -> int:
+    """Let the daemon read its configuration again; an invalid one is refused as a whole."""
+    from failoverd.cli.reload import ask
+
+    return ask(find(run_dir, config), as_json=as_json)
+
+
+@app.command()
+@guarded
+def keygen(file: Annotated[Path, typer.Argument(metavar="FILE", help="Must not exist yet.")]) -> int:
+    """Write a new cluster key to a file, readable by its owner alone."""
+    from failoverd.links.key import generate
+
+    generate(file)
+    return 0
+
+
+@app.command()
+@guarded
+def schema() -> int:
+    """Print the JSON Schema of the configuration, for editors."""
+    from failoverd.cli.local import schema as print_schema
+
+    return print_schema()
+
+
+@app.command()
+@guarded
+def demo(
+    *,
+    fast: Annotated[bool, typer.Option("--fast", help="Components that take less than half the time.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep its directory: configurations, logs, records.")] = False,
+    as_json: AsJson = False,
+) -> int:
+    """Two nodes on this machine: a plan, a planned switch, a power cut. Under a minute, no root needed."""
+    from failoverd.demo.main import main as demonstration
+
+    return demonstration(keep=keep, as_json=as_json, fast=fast)

@@ -1,0 +1,240 @@
+"""The keys of the file, piece by piece: what pydantic validates, and what the JSON Schema is made of.
+
+The docstring below each key is its description in the schema.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from failoverd.config.settings import PlacementPolicy, RequiredFault, Where
+from failoverd.config.types import Budget, Duration, Keys, PerDuration, PositiveDuration
+from failoverd.domain.lease import LeaseAction
+from failoverd.domain.model import GroupMode, HandoverMode, OnFault, OnOfflineFailure, OnStop, Role
+
+Count = Annotated[int, Field(ge=1, le=100_000)]
+PathText = Annotated[str, Field(min_length=1, max_length=1000)]
+Lax = Field(strict=False)  # an enumeration's value is written as text
+
+
+_ENDPOINT = r"^https?://[^\s/]+$"
+
+
+def _endpoint(value: str) -> str:
+    if not re.fullmatch(_ENDPOINT, value):
+        raise ValueError(f"must be a URL such as https://10.0.0.1:2379, not {value[:60]!r}")
+    return value
+
+
+Endpoint = Annotated[str, AfterValidator(_endpoint), Field(json_schema_extra={"pattern": _ENDPOINT})]
+
+
+class NodeKeys(Keys):
+    """One node of the cluster."""
+
+    address: str | Annotated[list[str], Field(min_length=1, max_length=8)]
+    """host or host:port (default port 7800), one for each heartbeat link; IPv6 with a port as "[::1]:7800"."""
+    role: Annotated[Role, Lax] = Role.MEMBER
+    """A witness votes and runs no group."""
+    max_parallel: Count | None = None
+    """How many operations may run on the node at once (default: no limit)."""
+
+
+class HeartbeatKeys(Keys):
+    """Datagrams to every peer over every link."""
+
+    interval: PositiveDuration = 0.1
+    """How often each peer is sent one (default 100ms)."""
+    dead_after: PositiveDuration = 1.0
+    """How long a peer is silent before it is suspected (default 1s); at least three intervals."""
+
+
+class LeaseKeys(Keys):
+    """A node's time-bounded right to have anything online. 2*renew + request_timeout + self_stop <= ttl."""
+
+    ttl: PositiveDuration = 3.0
+    """How long it is good for without being renewed (default 3s)."""
+    renew: PositiveDuration | None = None
+    """How often it is renewed (default: a sixth of ttl)."""
+    request_timeout: PositiveDuration | None = None
+    """How long one renewal may take (default: as renew)."""
+    self_stop: PositiveDuration | None = None
+    """How long a node that could not renew may take to get everything down (default: a third of ttl)."""
+    action: Annotated[LeaseAction, Lax] = LeaseAction.KILL
+    """What is done to a node that could not renew: kill everything, or also reset the machine if anything is left."""
+
+
+class TlsKeys(Keys):
+    """Files for TLS to etcd."""
+
+    ca: PathText | None = None
+    """Certificates of the authorities that are trusted."""
+    cert: PathText | None = None
+    """The client's certificate."""
+    key: PathText | None = None
+    """The client's private key."""
+
+    @model_validator(mode="after")
+    def _pair(self) -> "TlsKeys":
+        if (self.cert is None) != (self.key is None):
+            raise ValueError("cert and key belong together: give both or neither")
+        return self
+
+
+class SqliteKeys(Keys):
+    """A file, for nodes that all run on this machine (demonstrations, trials, tests)."""
+
+    type: Literal["sqlite"]
+    path: PathText
+    """The database file, the same for every node."""
+
+
+class EtcdKeys(Keys):
+    """etcd v3: an existing cluster (endpoints), or one whose members failoverd runs itself (managed)."""
+
+    type: Literal["etcd"]
+    endpoints: Annotated[list[Endpoint], Field(min_length=1)] | None = None
+    """As in https://10.0.0.1:2379."""
+    managed: bool = False
+    """Run the etcd member of this node."""
+    tls: TlsKeys | None = None
+    username: str | None = None
+    password_file: PathText | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "EtcdKeys":
+        if self.managed == (self.endpoints is not None):
+            raise ValueError("an etcd coordinator needs either 'endpoints' or 'managed: true'")
+        if (self.username is None) != (self.password_file is None):
+            raise ValueError("username and password_file belong together: give both or neither")
+        return self
+
+
+class FenceKeys(Keys):
+    """A device that can make sure that a node has nothing online; several are used together, in order."""
+
+    agent: Annotated[str, Field(min_length=1)]
+    """A fence agent, as fence_ipmilan."""
+    params: dict[str, str | int | bool] = Field(default_factory=dict)
+    timeout: PositiveDuration = 60.0
+    """(default 60s)"""
+
+
+class MonitorKeys(Keys):
+    """How an online component is watched."""
+
+    interval: PositiveDuration = 10.0
+    """(default 10s)"""
+    timeout: PositiveDuration | None = None
+    """How long one probe may take (default 10s); the same as timeout.monitor."""
+    fall: Count = 2
+    """So many failed probes in a row make it faulted (default 2)."""
+    rise: Count = 1
+    """So many good probes in a row make it online again (default 1)."""
+
+
+class RestartKeys(Keys):
+    """How often a faulted component is restarted in place before the group moves."""
+
+    attempts: Annotated[int, Field(ge=0, le=1000)] = 1
+    """(default 1)"""
+    window: PositiveDuration = 600.0
+    """Within which the attempts count (default 10m)."""
+    backoff: Duration = 0.0
+    """The pause before an attempt (default 0s)."""
+
+
+class TimeoutKeys(Keys):
+    """How long each operation may take; it is ended by force afterwards."""
+
+    online: PositiveDuration = 60.0
+    """(default 60s)"""
+    offline: PositiveDuration = 60.0
+    """(default 60s)"""
+    monitor: PositiveDuration | None = None
+    """One probe (default 10s)."""
+    clean: PositiveDuration = 30.0
+    """(default 30s)"""
+    prepare: PositiveDuration = 60.0
+    """(default 60s)"""
+
+
+class ExpectKeys(Keys):
+    """How long operations are expected to take: for plans, until there are learned durations."""
+
+    online: Duration | None = None
+    offline: Duration | None = None
+    prepare: Duration | None = None
+
+
+class ComponentKeys(Keys):
+    """The keys that every component has, whatever its type."""
+
+    type: str
+    """The agent that knows how to bring it online and take it offline."""
+    depends_on: list[str] = Field(default_factory=list)
+    """Components of the same group that must be online before it, and offline after it."""
+    monitor: MonitorKeys = MonitorKeys()
+    on_fault: Annotated[OnFault, Lax] = OnFault.RESTART
+    """What a fault of it leads to (default restart)."""
+    restart: RestartKeys = RestartKeys()
+    critical: bool = True
+    """Whether the group moves when restarting has not helped (default), or runs on degraded."""
+    handover: Annotated[HandoverMode, Lax] = HandoverMode.BREAK_FIRST
+    """make_first: it may be online on two nodes at once: up on the target first, down on the source after."""
+    expect: ExpectKeys = ExpectKeys()
+    timeout: TimeoutKeys = TimeoutKeys()
+    on_offline_failure: Annotated[OnOfflineFailure, Lax] = OnOfflineFailure.BLOCK
+    """What to do when it cannot be taken offline (default block)."""
+
+
+class RequireKeys(Keys):
+    """Another group that this one needs."""
+
+    group: str
+    where: Annotated[Where, Lax] = Where.ANYWHERE
+    """(default anywhere)"""
+    on_fault: Annotated[RequiredFault, Lax] = RequiredFault.FOLLOW
+    """(default follow)"""
+
+
+class FailbackKeys(Keys):
+    """When a group moves back to a more preferred node by itself (default: never)."""
+
+    after: PositiveDuration
+    """How long that node must have been well."""
+
+
+class GroupKeys(Keys):
+    """A service group; its components are checked one by one."""
+
+    nodes: Annotated[list[str], Field(min_length=1)] | None = None
+    """Where it may run, most preferred first (default: every node that is no witness, in the order of the file)."""
+    mode: Annotated[GroupMode, Lax] = GroupMode.FAILOVER
+    """failover: on one node; parallel: on all of them (default failover)."""
+    on_stop: Annotated[OnStop, Lax] = OnStop.HANDOVER
+    """What a stop of the daemon does with it: hand it over (default) or leave it running."""
+    fault_expiry: PositiveDuration = 3600.0
+    """How long a node on which it faulted is not eligible (default 1h)."""
+    max_moves: PerDuration = Budget(5, 3600.0)
+    """How often it may move by itself before it is blocked (default 5 per 1h)."""
+    failback: FailbackKeys | None = None
+    placement: Annotated[PlacementPolicy, Lax] = PlacementPolicy.ORDER
+    """How the next node is chosen (default order: of nodes)."""
+    requires: list[RequireKeys] = Field(default_factory=list)
+
+
+class TopKeys(Keys):
+    """The settings at the top level that need no checking beyond themselves."""
+
+    cluster: str = ""
+    """The cluster's name, the same on every node."""
+    node: str | None = None
+    """This node's name, one of nodes (default: the host name)."""
+    key_file: PathText | None = None
+    """The cluster key, as written by failoverd keygen (default /etc/failoverd/cluster.key)."""
+    state_dir: PathText | None = None
+    """Learned durations and incident records; never needed for safety (default /var/lib/failoverd)."""
+    run_dir: PathText | None = None
+    """The control socket and what must survive a restart of the daemon (default /run/failoverd)."""

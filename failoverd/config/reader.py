@@ -1,0 +1,230 @@
+"""``check`` and ``load``: from a path to a ``Config``, or to everything that is wrong with it.
+
+Neither has a side effect. They read files and parse for some milliseconds per hundred components without yielding: in
+an event loop, call them in a thread.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from failoverd.config.coordinator import read_coordinator
+from failoverd.config.document import FenceKeys, HeartbeatKeys, LeaseKeys, TopKeys
+from failoverd.config.fault import ConfigError
+from failoverd.config.findings import Findings
+from failoverd.config.groups import Context, Groups, read_groups
+from failoverd.config.machine import Machine, ThisMachine
+from failoverd.config.messages import suggest
+from failoverd.config.nodes import check_on_this_machine, check_unique, read_nodes, this_node
+from failoverd.config.peek import DEFAULT_KEY_FILE, DEFAULT_RUN_DIR, DEFAULT_STATE_DIR, beside
+from failoverd.config.settings import (
+    Config,
+    CoordinatorSettings,
+    FenceDevice,
+    HeartbeatSettings,
+    Report,
+    SqliteSettings,
+)
+from failoverd.config.source import Source, read
+from failoverd.config.tree import Map, Scalar, Seq, is_null, mappings
+from failoverd.domain.lease import LeaseAction, LeaseSettings, heartbeat_faults
+from failoverd.domain.model import NodeSpec
+from failoverd.ports import AgentType
+
+_MAPPINGS = ("nodes", "coordinator", "heartbeat", "lease", "fencing", "groups")
+_REQUIRED = ("cluster", "nodes", "coordinator")
+_SOCKET = "control.sock"
+_SOCKET_PATH_MAX = 107
+"""Bytes of the path of a socket (unix(7): sun_path, less its final NUL)."""
+
+
+def load(
+    path: str | os.PathLike[str],
+    agent_types: Mapping[str, AgentType],
+    *,
+    node: str | None = None,
+    machine: Machine | None = None,
+) -> Config:
+    """The configuration. ``node`` overrides the file's. Raises ``ConfigError`` with every fault of every file."""
+    report = check(path, agent_types, node=node, machine=machine)
+    if report.config is None:
+        raise ConfigError(report.faults)
+    return report.config
+
+
+def check(
+    path: str | os.PathLike[str],
+    agent_types: Mapping[str, AgentType],
+    *,
+    node: str | None = None,
+    machine: Machine | None = None,
+) -> Report:
+    """Read, and report all faults and warnings. ``machine``: to judge addresses by, this one unless given."""
+    source = read(path)
+    findings = Findings(source.faults, incomplete=source.incomplete)
+    config = None
+    if source.root.entries or not source.incomplete:
+        config = _Check(source, agent_types, machine or ThisMachine(), findings).config(node)
+    if findings.faults:
+        config = None
+    return Report(config=config, faults=findings.faults, warnings=findings.warnings)
+
+
+class _Check:
+    def __init__(
+        self, source: Source, agent_types: Mapping[str, AgentType], machine: Machine, findings: Findings
+    ) -> None:
+        self.source = source
+        self.root = source.root
+        self.agent_types = agent_types
+        self.machine = machine
+        self.findings = findings
+
+    def config(self, node: str | None) -> Config | None:
+        """Every part is checked, whatever is wrong with the others."""
+        self._shape()
+        top = self.findings.validate(TopKeys, self.root.without(_MAPPINGS), known={*_MAPPINGS, "include"})
+        name = self._this_node(node)
+        coordinator = read_coordinator(self.root, self.findings)
+        nodes = self._nodes(coordinator)
+        heartbeat = self._heartbeat()
+        lease = self._lease()
+        fencing = self._fencing()
+        groups = self._groups(name, nodes, lease)
+        run_dir = self._run_dir()
+        if top is None or name is None or coordinator is None or heartbeat is None or lease is None:
+            return None
+        return Config(
+            cluster=top.cluster,
+            node=name,
+            nodes=nodes,
+            key_file=self._key_file(),
+            state_dir=self._path("state_dir", DEFAULT_STATE_DIR),
+            run_dir=run_dir,
+            coordinator=coordinator,
+            heartbeat=heartbeat,
+            lease=lease,
+            groups=groups.groups,
+            policies=groups.policies,
+            fencing=fencing,
+            warnings=self.findings.warnings,
+            source_files=tuple(self.source.files),
+        )
+
+    def _shape(self) -> None:
+        for key in _REQUIRED:
+            if key not in self.root.entries:
+                self.findings.lacking(self.root.mark, f"the configuration lacks the key '{key}'")
+        for key in _MAPPINGS:
+            value = self.root.get(key)
+            optional = key in ("groups", "fencing")
+            if value is not None and not (optional and is_null(value)):
+                self.findings.mapping(key, value)
+        cluster = self.root.get("cluster")
+        if isinstance(cluster, Scalar) and isinstance(cluster.value, str):
+            self.findings.name("cluster", cluster.value, cluster.mark)
+
+    def _part(self, key: str) -> Map | None:
+        value = self.root.get(key)
+        if value is None:
+            return Map(self.root.mark)
+        return value if isinstance(value, Map) else None
+
+    def _this_node(self, wanted: str | None) -> str | None:
+        nodes = self.root.get("nodes")
+        mark = self.root.key_mark("nodes")
+        written = self.root.get("node")
+        if wanted is None and written is not None and not is_null(written):
+            if not isinstance(written, Scalar) or not isinstance(written.value, str):
+                return None  # told already
+            wanted, mark = written.value, written.mark
+        if not isinstance(nodes, Map):
+            return wanted
+        return this_node(wanted, mark, nodes, self.machine, self.findings)
+
+    def _nodes(self, coordinator: CoordinatorSettings | None) -> dict[str, NodeSpec]:
+        nodes, links = read_nodes(self.root.get("nodes"), self.findings)
+        check_unique(links, self.machine, self.findings)
+        if isinstance(coordinator, SqliteSettings):
+            check_on_this_machine(links, self.machine, self.findings)
+        return nodes
+
+    def _heartbeat(self) -> HeartbeatSettings | None:
+        part = self._part("heartbeat")
+        keys = self.findings.validate(HeartbeatKeys, part) if part else None
+        if keys is None:
+            return None
+        for message in heartbeat_faults(keys.interval, keys.dead_after):
+            self.findings.fault(self.root.key_mark("heartbeat"), message)
+        return HeartbeatSettings(interval_s=keys.interval, dead_after_s=keys.dead_after)
+
+    def _lease(self) -> LeaseSettings | None:
+        part = self._part("lease")
+        keys = self.findings.validate(LeaseKeys, part) if part else None
+        if part is None or keys is None:
+            return None
+        settings = LeaseSettings.of(
+            ttl_s=keys.ttl,
+            renew_s=keys.renew,
+            request_timeout_s=keys.request_timeout,
+            self_stop_s=keys.self_stop,
+            action=keys.action,
+        )
+        for message in settings.faults():
+            self.findings.fault(self.root.key_mark("lease"), message)
+        if settings.action is LeaseAction.REBOOT:
+            self.findings.warn(part.value_mark("action"), "'action: reboot' is not yet acted on")
+        return settings
+
+    def _fencing(self) -> dict[str, tuple[FenceDevice, ...]]:
+        known = [name for name, _ in mappings(self.root.get("nodes"))]
+        found = {}
+        for name, entry in mappings(self.root.get("fencing")):
+            if name not in known:
+                self.findings.lacking(entry.key, f"there is no node '{name[:80]}'{suggest(name, known)}")
+            if not isinstance(entry.value, Seq) or not entry.value.items:
+                self.findings.fault(entry.value.mark, f"'{name}' must be a list of fence devices")
+                continue
+            trees = [self.findings.mapping(name, item) for item in entry.value.items]
+            devices = [self.findings.validate(FenceKeys, tree, within="the device") for tree in trees if tree]
+            found[name] = tuple(
+                FenceDevice(agent=device.agent, params=device.params, timeout_s=device.timeout)
+                for device in devices
+                if device is not None
+            )
+        if found:
+            self.findings.warn(self.root.key_mark("fencing"), "'fencing' is not yet acted on")
+        return found
+
+    def _groups(self, node: str | None, nodes: Mapping[str, NodeSpec], lease: LeaseSettings | None) -> Groups:
+        context = Context(
+            agent_types=self.agent_types,
+            node=node,
+            node_names=[name for name, _ in mappings(self.root.get("nodes"))],
+            nodes=nodes,
+            self_stop_s=lease.self_stop_s if lease else None,
+        )
+        return read_groups(self.root.get("groups"), context, self.findings)
+
+    def _path(self, key: str, default: Path) -> Path:
+        value = self.root.get(key)
+        return (
+            beside(value.mark, value.value) if isinstance(value, Scalar) and isinstance(value.value, str) else default
+        )
+
+    def _key_file(self) -> Path:
+        path = self._path("key_file", DEFAULT_KEY_FILE)
+        if not path.exists():
+            mark = self.root.value_mark("key_file")
+            self.findings.warn(mark, f"the key file {path} does not exist: 'failoverd keygen {path}' makes one")
+        return path
+
+    def _run_dir(self) -> Path:
+        path = self._path("run_dir", DEFAULT_RUN_DIR)
+        length = len(os.fsencode(path / _SOCKET))
+        if length > _SOCKET_PATH_MAX:
+            self.findings.fault(
+                self.root.value_mark("run_dir"),
+                f"the control socket's path in it would have {length} bytes: at most {_SOCKET_PATH_MAX} are possible",
+            )
+        return path

@@ -1,0 +1,113 @@
+"""The configuration as the program uses it: frozen, complete, every default filled in."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from failoverd.config.fault import Fault
+from failoverd.domain.lease import LeaseSettings
+from failoverd.domain.model import Group, NodeSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatSettings:
+    interval_s: float = 0.1
+    dead_after_s: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqliteSettings:
+    path: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsSettings:
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdSettings:
+    endpoints: tuple[str, ...] = ()
+    """``http://`` or ``https://`` URLs; empty where managed."""
+    managed: bool = False
+    tls: TlsSettings | None = None
+    username: str | None = None
+    password_file: Path | None = None
+
+
+CoordinatorSettings = SqliteSettings | EtcdSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FenceDevice:
+    agent: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    timeout_s: float = 60.0
+
+
+class PlacementPolicy(StrEnum):
+    ORDER = "order"
+    SPREAD = "spread"
+    LOAD = "load"
+
+
+class Where(StrEnum):
+    SAME_NODE = "same_node"
+    OTHER_NODE = "other_node"
+    ANYWHERE = "anywhere"
+
+
+class RequiredFault(StrEnum):
+    """What becomes of a group when one that it requires is faulted."""
+
+    FOLLOW = "follow"
+    STAY = "stay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    group: str
+    where: Where = Where.ANYWHERE
+    on_fault: RequiredFault = RequiredFault.FOLLOW
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupPolicy:
+    """What the configuration says of a group beyond the domain's ``Group``."""
+
+    placement: PlacementPolicy = PlacementPolicy.ORDER
+    requires: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    cluster: str
+    node: str
+    """This node's own name, always one of ``nodes``."""
+    nodes: Mapping[str, NodeSpec]
+    key_file: Path
+    state_dir: Path
+    run_dir: Path
+    coordinator: CoordinatorSettings
+    heartbeat: HeartbeatSettings
+    lease: LeaseSettings
+    groups: Mapping[str, Group]
+    policies: Mapping[str, GroupPolicy] = field(default_factory=dict)
+    """One for each of ``groups``."""
+    fencing: Mapping[str, tuple[FenceDevice, ...]] = field(default_factory=dict)
+    warnings: tuple[Fault, ...] = ()
+    source_files: tuple[str, ...] = ()
+    """Every file that was read, the named one first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What ``check`` found. ``config`` is None exactly if there are faults."""
+
+    config: Config | None
+    faults: tuple[Fault, ...]
+    warnings: tuple[Fault, ...]

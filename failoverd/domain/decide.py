@@ -1,0 +1,240 @@
+"""``decide(view) -> decisions``: what this node should do about the cluster, as a pure function of its view.
+
+Every node runs it and carries out only what it returns, which is only what this node is the actor of: its own
+faults, its own releases, the take-over of which it is the chosen target, and the fencing of an expired lease (any
+node; compare-and-swap settles the race). There is no leader.
+
+Each decision is one compare-and-swap: it names the revisions that must still hold, so that acting on an old view
+changes nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from failoverd.domain.eligibility import Refusal, choose, explain, refusal, refusals
+from failoverd.domain.model import OnStop
+from failoverd.domain.placement import Cause, LeaseState, Placement, Wanted, first, moved, without_holder
+from failoverd.domain.view import GroupView, NodeView, View
+
+GONE = frozenset({LeaseState.FENCED, LeaseState.LEFT})
+"""Member states of a node that is known to have nothing online."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fence:
+    """Mark a node's lease fenced: it expired as we observed it, and can never be renewed afterwards."""
+
+    node: str
+    incarnation: str
+    member_revision: int
+    lease_revision: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Write a placement, if everything that it was concluded from still holds."""
+
+    group: str
+    placement: Placement
+    revision: int
+    unchanged: tuple[tuple[str, int], ...] = ()
+    """Nodes whose identity records must still be at these revisions (because they were fenced or had left)."""
+    fault: str | None = None
+    """The component whose fault on this node is put on record in the same transaction."""
+
+
+class Obstacle(StrEnum):
+    NO_TARGET = "no_target"
+    TOO_MANY_MOVES = "too_many_moves"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Nothing can be done for a group, and why. Changes nothing; is shown and logged."""
+
+    group: str
+    obstacle: Obstacle
+    text: str
+
+
+Decision = Fence | Place | Blocked
+
+
+def decide(view: View) -> tuple[Decision, ...]:
+    """All that this node is to do now. Empty while it may not act: not ready, no usable lease, no trusted view."""
+    if not (view.ready and view.coordinator_ok and view.lease_usable and view.trusted):
+        return ()
+    decisions: list[Decision] = list(_fence_expired(view))
+    for group in view.groups.values():
+        found = next((d for d in (phase(view, group) for phase in PHASES) if d is not None), None)
+        if found is not None:
+            decisions.append(found)
+    return tuple(decisions)
+
+
+def next_deadline(view: View) -> float | None:
+    """When ``decide`` may answer differently although nothing new is heard (the view's clock); None: never."""
+    times = [n.lease_expires_at for n in view.nodes.values() if _counts_down(view, n)]
+    times.append(view.settle_until)
+    return min((t for t in times if t is not None and t > view.now), default=None)
+
+
+def _counts_down(view: View, node: NodeView) -> bool:
+    return node.name != view.me and node.member is LeaseState.LIVE
+
+
+def _fence_expired(view: View) -> list[Fence]:
+    return [
+        Fence(
+            node=node.name,
+            incarnation=node.incarnation,
+            member_revision=node.member_revision,
+            lease_revision=node.lease_revision,
+        )
+        for node in view.nodes.values()
+        if _counts_down(view, node) and node.lease_expires_at is not None and view.now >= node.lease_expires_at
+    ]
+
+
+def _place_first(view: View, group: GroupView) -> Decision | None:
+    """A group that was never placed goes where it already runs, else to its most preferred node."""
+    if group.placement is not None or view.me not in group.group.nodes or view.stopping:
+        return None
+    if view.now < view.settle_until and _still_awaited(view, group):
+        return None
+    eligible = [n for n in group.group.nodes if refusal(view, group, n) is None]
+    if not eligible:
+        return None
+    name = group.group.name
+    chosen = max(eligible, key=lambda n: (view.nodes[n].online.get(name, 0), -group.group.nodes.index(n)))
+    if chosen != view.me:
+        return None
+    joined = tuple(n for n in group.group.nodes if n in view.nodes and view.nodes[n].member is not None)
+    possible = tuple(n for n in joined if view.nodes[n].member not in GONE)
+    gone = tuple((n, view.nodes[n].member_revision) for n in joined if n not in possible)
+    placement = first(view.me, possible, by=view.me, at="")
+    return Place(group=name, placement=placement, revision=group.revision, unchanged=gone)
+
+
+def _still_awaited(view: View, group: GroupView) -> bool:
+    """Whether a node of the group may still show up that would be preferred, or that may have it online."""
+    awaited = {Refusal.NEVER_SEEN, Refusal.SILENT, Refusal.NOT_READY, Refusal.FENCED, Refusal.LEFT}
+    return any(refusal(view, group, n) in awaited for n in group.group.nodes if n != view.me)
+
+
+def _take_over(view: View, group: GroupView) -> Decision | None:
+    """The owner is known to have nothing online any more: the best other node takes the group."""
+    placement = group.placement
+    if placement is None or placement.owner == view.me or placement.wanted is Wanted.OFFLINE:
+        return None
+    owner = view.nodes.get(placement.owner)
+    if owner is None or owner.member not in GONE:
+        return None
+    said = "was stopped" if owner.member is LeaseState.LEFT else "was lost"
+    return _move(view, group, placement, Cause.NODE_LOST, f"{owner.name} {said}", without=frozenset({owner.name}))
+
+
+def _hand_over_faulted(view: View, group: GroupView) -> Decision | None:
+    """A critical component cannot be kept online here."""
+    placement = group.placement
+    if placement is None or placement.owner != view.me or group.given_up is None:
+        return None
+    if placement.wanted is Wanted.OFFLINE or view.stopping:
+        return None
+    reason = f"{group.given_up}: {group.given_up_reason}"
+    move = _move(view, group, placement, Cause.FAULT, reason, without=frozenset({view.me}))
+    return replace(move, fault=group.given_up) if isinstance(move, Place) else move
+
+
+def _hand_over_stopping(view: View, group: GroupView) -> Decision | None:
+    """This daemon is being stopped; without a target the runner takes the group offline instead."""
+    placement = group.placement
+    if placement is None or placement.owner != view.me or not view.stopping:
+        return None
+    if placement.wanted is Wanted.OFFLINE or group.group.on_stop is OnStop.LEAVE:
+        return None
+    if choose(view, group, without=frozenset({view.me})) is None:
+        return None
+    return _relocate(view, group, placement, Cause.SHUTDOWN, f"{view.me} is stopping", without=frozenset({view.me}))
+
+
+def _move(
+    view: View, group: GroupView, placement: Placement, cause: Cause, reason: str, *, without: frozenset[str]
+) -> Decision | None:
+    """An automatic move, within the group's budget of them."""
+    limit = group.group.max_moves
+    if group.recent_moves >= limit:
+        text = f"{reason}; it has moved {group.recent_moves} times within {group.group.move_window_s:g}s (max_moves)"
+        return Blocked(group=group.group.name, obstacle=Obstacle.TOO_MANY_MOVES, text=text)
+    if choose(view, group, without=without) is None:
+        others = {n: why for n, why in refusals(view, group).items() if n not in without}
+        text = f"{reason}; {explain(group, others)}"
+        return Blocked(group=group.group.name, obstacle=Obstacle.NO_TARGET, text=text)
+    return _relocate(view, group, placement, cause, reason, without=without)
+
+
+def _relocate(
+    view: View, group: GroupView, placement: Placement, cause: Cause, reason: str, *, without: frozenset[str]
+) -> Place | None:
+    """The change of owner itself, where this node is its actor: the target of a lost group, the owner of its own."""
+    target = choose(view, group, without=without)
+    if target is None or view.me not in {target, placement.owner}:
+        return None
+    changed = moved(placement, target, cause=cause, reason=reason, by=view.me, at="")
+    return _without_gone(view, group, changed)
+
+
+def _without_gone(view: View, group: GroupView, placement: Placement) -> Place:
+    """Holders that are known to have nothing online are dropped, guarded by the records that say so."""
+    gone = tuple(
+        (name, view.nodes[name].member_revision)
+        for name in placement.others(view.me)
+        if name in view.nodes and view.nodes[name].member in GONE and name != placement.owner
+    )
+    for name, _ in gone:
+        placement = without_holder(placement, name)
+    return Place(group=group.group.name, placement=placement, revision=group.revision, unchanged=gone)
+
+
+def _regain(view: View, group: GroupView) -> Decision | None:
+    """The owner had let go of the group (it was stopped) and is back: it must be a holder before it acts."""
+    placement = group.placement
+    if placement is None or placement.owner != view.me or view.me in placement.holders:
+        return None
+    if placement.wanted is Wanted.OFFLINE or view.stopping:
+        return None
+    holding = replace(placement, holders=(*placement.holders, view.me))
+    return Place(group=group.group.name, placement=holding, revision=group.revision)
+
+
+def _release(view: View, group: GroupView) -> Decision | None:
+    """Everything is absent here and will stay so: this node is no holder any more."""
+    placement = group.placement
+    if placement is None or view.me not in placement.holders or not group.all_absent:
+        return None
+    stays_absent = placement.owner != view.me or placement.wanted is Wanted.OFFLINE or view.stopping
+    if not stays_absent:
+        return None
+    return Place(group=group.group.name, placement=without_holder(placement, view.me), revision=group.revision)
+
+
+def _drop_gone_holders(view: View, group: GroupView) -> Decision | None:
+    placement = group.placement
+    if placement is None or placement.owner != view.me:
+        return None
+    place = _without_gone(view, group, placement)
+    return place if place.unchanged else None
+
+
+Phase = Callable[[View, GroupView], Decision | None]
+
+PHASES: tuple[Phase, ...] = (
+    _place_first,
+    _take_over,
+    _hand_over_stopping,
+    _hand_over_faulted,
+    _regain,
+    _release,
+    _drop_gone_holders,
+)

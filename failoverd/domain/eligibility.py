@@ -1,0 +1,106 @@
+"""Which node a group may go to, and why not to the others."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from failoverd.domain.placement import LeaseState
+from failoverd.domain.view import GroupView, NodeView, View
+
+
+class Refusal(StrEnum):
+    """Why a node cannot take a group: a code for programs, its text for people (``TEXT``)."""
+
+    NEVER_SEEN = "never_seen"
+    WITNESS = "witness"
+    FENCED = "fenced"
+    LEFT = "left"
+    AWAY = "away"
+    SILENT = "silent"
+    LEASE_OVERDUE = "lease_overdue"
+    NOT_READY = "not_ready"
+    STOPPING = "stopping"
+    DRAINING = "draining"
+    FAULTED = "faulted"
+    CONFIG_MISMATCH = "config_mismatch"
+
+
+TEXT: Mapping[Refusal, str] = {
+    Refusal.NEVER_SEEN: "has not joined the cluster yet",
+    Refusal.WITNESS: "is a witness",
+    Refusal.FENCED: "is fenced",
+    Refusal.LEFT: "was stopped",
+    Refusal.AWAY: "was stopped and left its groups running",
+    Refusal.SILENT: "sends no heartbeats",
+    Refusal.LEASE_OVERDUE: "has not renewed its lease in time",
+    Refusal.NOT_READY: "is still finding out what runs there",
+    Refusal.STOPPING: "is stopping",
+    Refusal.DRAINING: "is being drained",
+    Refusal.FAULTED: "had a fault in this group",
+    Refusal.CONFIG_MISMATCH: "has another configuration of this group",
+}
+
+HARD = frozenset(Refusal) - {Refusal.FAULTED, Refusal.CONFIG_MISMATCH, Refusal.DRAINING}
+"""What not even an operator's own choice of the node overrides."""
+
+_BY_STATE = {
+    None: Refusal.NEVER_SEEN,
+    LeaseState.FENCED: Refusal.FENCED,
+    LeaseState.LEFT: Refusal.LEFT,
+    LeaseState.AWAY: Refusal.AWAY,
+}
+
+
+def refusal(view: View, group: GroupView, name: str) -> Refusal | None:
+    """Why ``name`` cannot take ``group`` now; None when it can."""
+    node = view.nodes.get(name)
+    if node is None:
+        return Refusal.NEVER_SEEN
+    if node.witness:
+        return Refusal.WITNESS
+    if node.member in _BY_STATE:
+        return _BY_STATE[node.member]
+    return _not_now(view, node) or _not_this_group(view, group, node)
+
+
+def _not_now(view: View, node: NodeView) -> Refusal | None:
+    if not node.heard:
+        return Refusal.SILENT
+    if node.lease_expires_at is not None and node.name != view.me and view.now >= node.lease_expires_at:
+        return Refusal.LEASE_OVERDUE
+    if node.stopping:
+        return Refusal.STOPPING
+    if not node.ready:
+        return Refusal.NOT_READY
+    return Refusal.DRAINING if node.draining else None
+
+
+def _not_this_group(view: View, group: GroupView, node: NodeView) -> Refusal | None:
+    name = group.group.name
+    if name in node.unprobed:
+        return Refusal.NOT_READY
+    if node.name != view.me and node.config_hashes.get(name) != group.group.config_hash:
+        return Refusal.CONFIG_MISMATCH
+    return Refusal.FAULTED if node.name in group.faults else None
+
+
+def refusals(view: View, group: GroupView) -> dict[str, Refusal]:
+    """The nodes of the group that cannot take it, each with its reason."""
+    found = {name: refusal(view, group, name) for name in group.group.nodes}
+    return {name: why for name, why in found.items() if why is not None}
+
+
+def choose(view: View, group: GroupView, *, without: frozenset[str] = frozenset()) -> str | None:
+    """The most preferred eligible node that is not in ``without``."""
+    for name in group.group.nodes:
+        if name not in without and refusal(view, group, name) is None:
+            return name
+    return None
+
+
+def explain(group: GroupView, found: Mapping[str, Refusal]) -> str:
+    """The refusals as one line for an operator."""
+    parts = []
+    for name, why in found.items():
+        detail = f" ({group.faults[name]})" if why is Refusal.FAULTED and group.faults.get(name) else ""
+        parts.append(f"{name} {TEXT[why]}{detail}")
+    return "; ".join(parts) or "the group has no other node"

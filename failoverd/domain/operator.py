@@ -1,0 +1,133 @@
+"""What an operator may ask of a group: each request becomes one placement to be written, or a typed denial."""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from failoverd.domain.decide import GONE, Place
+from failoverd.domain.eligibility import HARD, TEXT, choose, explain, refusal, refusals
+from failoverd.domain.placement import Cause, Placement, Wanted, moved, wanted_offline, wanted_online, without_holder
+from failoverd.domain.view import GroupView, View
+
+
+class Denial(StrEnum):
+    CANNOT_ACT = "cannot_act"
+    NOT_PLACED = "not_placed"
+    NOT_IN_GROUP = "not_in_group"
+    ALREADY_THERE = "already_there"
+    OWNED_ELSEWHERE = "owned_elsewhere"
+    NO_TARGET = "no_target"
+    REFUSED_TARGET = "refused_target"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Denied:
+    code: Denial
+    text: str
+
+
+Answer = Place | Denied
+
+
+def _cannot_act(view: View) -> Denied | None:
+    why = None
+    if not view.coordinator_ok:
+        why = "cannot reach the coordinator"
+    elif not view.lease_usable:
+        why = "holds no valid lease"
+    elif not view.ready:
+        why = "is still finding out what runs here"
+    elif view.stopping:
+        why = "is stopping"
+    return Denied(code=Denial.CANNOT_ACT, text=f"{view.me} {why}; try again, or ask another node") if why else None
+
+
+def request_switch(view: View, group: GroupView, to: str | None, *, by: str) -> Answer:
+    """Move a group to ``to``, or to the best other node. May redirect or reverse a handover under way."""
+    name, placement = group.group.name, group.placement
+    if denied := _cannot_act(view):
+        return denied
+    if placement is None:
+        return Denied(code=Denial.NOT_PLACED, text=f"{name} has no owner yet; bring it online first")
+    if to is None:
+        to = choose(view, group, without=frozenset({placement.owner}))
+        if to is None:
+            others = {n: why for n, why in refusals(view, group).items() if n != placement.owner}
+            return Denied(code=Denial.NO_TARGET, text=f"no node can take {name}: {explain(group, others)}")
+    if denied := _denied_target(view, group, to):
+        return denied
+    if to == placement.owner:
+        if placement.wanted is Wanted.ONLINE:
+            return Denied(code=Denial.ALREADY_THERE, text=f"{to} owns {name} already")
+        return _place(view, group, wanted_online(placement, by=by, at="", reason=f"switch to {to}"))
+    change = moved(placement, to, cause=Cause.OPERATOR, reason=f"switch to {to}", by=by, at="")
+    return _place(view, group, change)
+
+
+def request_online(view: View, group: GroupView, on: str | None, *, by: str) -> Answer:
+    """Bring a group online where it is, or on ``on``."""
+    placement = group.placement
+    if denied := _cannot_act(view):
+        return denied
+    if placement is None:
+        return _first_on(view, group, on, by=by)
+    if on is not None and on != placement.owner:
+        if placement.wanted is Wanted.ONLINE:
+            text = f"{placement.owner} owns {group.group.name}; use: failoverd switch {group.group.name} --to {on}"
+            return Denied(code=Denial.OWNED_ELSEWHERE, text=text)
+        return request_switch(view, group, on, by=by)
+    if denied := _denied_target(view, group, placement.owner):
+        other = choose(view, group, without=frozenset({placement.owner}))
+        if on is not None or other is None:
+            return denied
+        return request_switch(view, group, other, by=by)
+    return _place(view, group, wanted_online(placement, by=by, at="", reason="online"))
+
+
+def request_offline(view: View, group: GroupView, *, by: str) -> Answer:
+    """Take a group offline where it is and leave it so."""
+    if denied := _cannot_act(view):
+        return denied
+    if group.placement is None:
+        return Denied(code=Denial.NOT_PLACED, text=f"{group.group.name} has no owner, so nothing is online")
+    return _place(view, group, wanted_offline(group.placement, by=by, at="", reason="offline"))
+
+
+def _first_on(view: View, group: GroupView, on: str | None, *, by: str) -> Answer:
+    target = on or choose(view, group)
+    if target is None:
+        text = f"no node can take {group.group.name}: {explain(group, refusals(view, group))}"
+        return Denied(code=Denial.NO_TARGET, text=text)
+    if denied := _denied_target(view, group, target):
+        return denied
+    possible = tuple(n for n in group.group.nodes if n in view.nodes and view.nodes[n].member is not None)
+    placement = Placement(
+        owner=target,
+        generation=1,
+        holders=(*(n for n in possible if n != target), target),
+        cause=Cause.OPERATOR,
+        reason=f"online on {target}",
+        by=by,
+    )
+    return _place(view, group, placement)
+
+
+def _denied_target(view: View, group: GroupView, name: str) -> Denied | None:
+    if name not in group.group.nodes:
+        text = f"{name} is not a node of {group.group.name} (its nodes: {', '.join(group.group.nodes)})"
+        return Denied(code=Denial.NOT_IN_GROUP, text=text)
+    why = refusal(view, group, name)
+    if why is None or why not in HARD:
+        return None
+    return Denied(code=Denial.REFUSED_TARGET, text=f"{name} cannot take {group.group.name}: it {TEXT[why]}")
+
+
+def _place(view: View, group: GroupView, placement: Placement) -> Place:
+    """As for automatic moves: holders known to have nothing online are dropped with the same write."""
+    gone = tuple(
+        (n, view.nodes[n].member_revision)
+        for n in placement.others(placement.owner)
+        if n in view.nodes and view.nodes[n].member in GONE
+    )
+    for name, _ in gone:
+        placement = without_holder(placement, name)
+    return Place(group=group.group.name, placement=replace(placement), revision=group.revision, unchanged=gone)

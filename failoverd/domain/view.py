@@ -1,0 +1,71 @@
+"""The cluster as one node sees it: the whole input of ``decide``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from failoverd.domain.model import Group
+from failoverd.domain.placement import LeaseState, Placement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeView:
+    """What is known of a node, ourselves included."""
+
+    name: str
+    witness: bool = False
+    heard: bool = False
+    """Its heartbeats arrive (always true of ourselves)."""
+    ready: bool = False
+    """It says that it has probed everything and acts."""
+    stopping: bool = False
+    draining: bool = False
+    member: LeaseState | None = None
+    """Of its identity record; None: it never joined this cluster."""
+    member_revision: int = 0
+    lease_revision: int = 0
+    incarnation: str = ""
+    lease_expires_at: float | None = None
+    """When we, as observers, may hold its lease for expired (our clock)."""
+    config_hashes: Mapping[str, str] = field(default_factory=dict)
+    online: Mapping[str, int] = field(default_factory=dict)
+    """By group: how many of its components are not known to be absent there, as the node itself says."""
+    unprobed: frozenset[str] = frozenset()
+    """Groups of which it does not know yet what runs there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupView:
+    group: Group
+    placement: Placement | None = None
+    revision: int = 0
+    """The placement's revision in the coordinator (0: there is none)."""
+    all_absent: bool = False
+    """On this node: nothing online, nothing in flight."""
+    given_up: str | None = None
+    """Name of a critical component that this node has given up on."""
+    given_up_reason: str = ""
+    faults: Mapping[str, str] = field(default_factory=dict)
+    """Unexpired faults by node: the reason."""
+    recent_moves: int = 0
+    """Automatic moves within the group's window, as this node has counted them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    me: str
+    now: float
+    nodes: Mapping[str, NodeView]
+    groups: Mapping[str, GroupView]
+    ready: bool
+    """This node has joined and probed everything."""
+    lease_usable: bool
+    coordinator_ok: bool
+    trusted: bool = True
+    """False after a stall of our own, until peers have been heard anew."""
+    stopping: bool = False
+    settle_until: float = 0.0
+    """Until when nodes that were not heard of yet are given time to show up."""
+
+    @property
+    def myself(self) -> NodeView:
+        return self.nodes[self.me]

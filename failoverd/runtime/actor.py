@@ -1,0 +1,104 @@
+"""Carries decisions out: each is one compare-and-swap that also compares this node's own identity record."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from failoverd.domain.decide import Fence, Place
+from failoverd.domain.placement import Fault, LeaseState
+from failoverd.errors import CoordinatorUnavailable
+from failoverd.log.catalogue import Event
+from failoverd.ports import Change, Clock, Coordinator, Delete, EventLog, Expect, Put
+from failoverd.records import encode, fault_key, lease_key, node_key, placement_key
+from failoverd.runtime.lease_keeper import LeaseKeeper
+from failoverd.runtime.mirror import Contact, Mirror
+
+
+class Actor:
+    def __init__(
+        self,
+        *,
+        me: str,
+        coordinator: Coordinator,
+        mirror: Mirror,
+        keeper: LeaseKeeper,
+        contact: Contact,
+        clock: Clock,
+        log: EventLog,
+    ) -> None:
+        self._me = me
+        self._coordinator, self._mirror, self._keeper = coordinator, mirror, keeper
+        self._contact, self._clock, self._log = contact, clock, log
+        self._under_way: set[str] = set()
+        self.on_written: list[Callable[[], None]] = []
+
+    def claim(self, subject: str) -> bool:
+        """One write at a time about one subject; False while one is under way."""
+        if subject in self._under_way:
+            return False
+        self._under_way.add(subject)
+        return True
+
+    def release(self, subject: str) -> None:
+        self._under_way.discard(subject)
+
+    async def carry_out(self, decision: Fence | Place) -> None:
+        """A claimed decision of ``decide``; what is lost in a race is decided anew from newer news."""
+        try:
+            if isinstance(decision, Fence):
+                await self.fence(decision)
+            else:
+                await self.place(decision)
+        except CoordinatorUnavailable as error:
+            self._contact.failed(str(error))
+        finally:
+            self.release(subject_of(decision))
+
+    async def place(self, decision: Place, *, forgiven: str | None = None) -> bool:
+        """Write a placement; ``forgiven``: the node whose fault record goes with it. False: something had changed.
+
+        Raises ``CoordinatorUnavailable``: whether it was written is then unknown, and the watch will tell.
+        """
+        placement = replace(decision.placement, at=self._clock.wall())
+        writes: list[Put | Delete] = [Put(placement_key(decision.group), encode(placement))]
+        if decision.fault is not None:
+            fault = Fault(component=decision.fault, reason=placement.reason, at=self._clock.wall())
+            writes.append(Put(fault_key(decision.group, self._me), encode(fault)))
+        if forgiven is not None and (decision.group, forgiven) in self._mirror.faults:
+            writes.append(Delete(fault_key(decision.group, forgiven)))
+        expects = [Expect(placement_key(decision.group), decision.revision)]
+        expects += [Expect(node_key(name), revision) for name, revision in decision.unchanged]
+        return await self._commit(expects, writes)
+
+    async def fence(self, decision: Fence) -> bool:
+        """Take an expired lease away from its node. Raises ``CoordinatorUnavailable``."""
+        member = self._mirror.members.get(decision.node)
+        lease = self._mirror.leases.get(decision.node)
+        if member is None or lease is None:
+            return False
+        self._log.emit(Event.PEER_DOWN, peer=decision.node, reason="its lease has run out")
+        reason = f"its lease of {lease.record.ttl_s:g}s had run out"
+        fenced = replace(member.record, state=LeaseState.FENCED, by=self._me, reason=reason, at=self._clock.wall())
+        expects = [
+            Expect(node_key(decision.node), decision.member_revision),
+            Expect(lease_key(decision.node), decision.lease_revision),
+        ]
+        writes = [
+            Put(node_key(decision.node), encode(fenced)),
+            Put(lease_key(decision.node), encode(replace(lease.record, state=LeaseState.FENCED))),
+        ]
+        return await self._commit(expects, writes)
+
+    async def _commit(self, expects: list[Expect], writes: Sequence[Put | Delete]) -> bool:
+        commit = await self._coordinator.commit([self._keeper.guard, *expects], writes)
+        self._contact.answered()
+        if commit.ok:
+            for write in writes:
+                value = write.value if isinstance(write, Put) else None
+                self._mirror.absorb(Change(write.key, value, commit.revision))
+            for callback in self.on_written:
+                callback()
+        return commit.ok
+
+
+def subject_of(decision: Fence | Place) -> str:
+    return f"node {decision.node}" if isinstance(decision, Fence) else f"group {decision.group}"

@@ -1,0 +1,88 @@
+"""Logs what changes in the state of whole groups, once per change."""
+
+from typing import TYPE_CHECKING
+
+from failoverd.domain.group_state import Condition, Facts, condition
+from failoverd.domain.model import ComponentState, GroupState
+from failoverd.domain.report import Mark
+from failoverd.log.catalogue import Event
+
+if TYPE_CHECKING:  # the node is made of this announcer, so the import would be a cycle
+    from failoverd.runtime.node import Node
+
+STATE_OF_MARK = {
+    Mark.UNKNOWN: ComponentState.UNKNOWN,
+    Mark.ABSENT: ComponentState.OFFLINE,
+    Mark.ONLINING: ComponentState.ONLINING,
+    Mark.ONLINE: ComponentState.ONLINE,
+    Mark.OFFLINING: ComponentState.OFFLINING,
+    Mark.FAULTED: ComponentState.FAULTED,
+    Mark.FAULTED_ABSENT: ComponentState.FAULTED,
+    Mark.STUCK: ComponentState.STUCK,
+}
+
+_EVENTS = {
+    GroupState.BLOCKED: Event.GROUP_BLOCKED,
+    GroupState.DEGRADED: Event.GROUP_DEGRADED,
+    GroupState.ONLINE: Event.GROUP_ONLINE,
+}
+
+
+class Announcer:
+    def __init__(self, node: "Node") -> None:
+        self._node = node
+        self._last: dict[str, Condition] = {}
+        self._mismatches: frozenset[tuple[str, str]] = frozenset()
+
+    def states(self, group: str) -> dict[str, dict[str, ComponentState]]:
+        """By component, then by node: what this node knows."""
+        node = self._node
+        board = node.groups[group].board
+        found = {name: {node.me: local.shown_state} for name, local in board.locals.items()}
+        for peer, said in board.elsewhere.items():
+            for name, mark in said.by_name.items():
+                if name in found:
+                    found[name][peer] = STATE_OF_MARK[Mark(mark)]
+        return found
+
+    def condition(self, group: str) -> Condition:
+        node = self._node
+        blocked = node.blocked.get(group)
+        current = node.books[group].current
+        return condition(
+            Facts(
+                group=node.groups[group].board.group,
+                placement=node.groups[group].board.placement,
+                states=self.states(group),
+                blocked=blocked.text if blocked else "",
+                in_handover=current is not None and current.running,
+            )
+        )
+
+    def announce(self) -> None:
+        for name in self._node.groups:
+            current = self._node.books[name].current
+            if current is not None and current.running:
+                continue  # its own events tell of it, and its end is announced
+            found, before = self.condition(name), self._last.get(name)
+            self._last[name] = found
+            if found != before and found.state in _EVENTS and self._concerns_us(name):
+                self._node.log.emit(_EVENTS[found.state], group=name, reason=found.reason)
+        self._announce_mismatches()
+
+    def _concerns_us(self, name: str) -> bool:
+        placement = self._node.groups[name].board.placement
+        return placement is None or placement.owner == self._node.me or name in self._node.blocked
+
+    def _announce_mismatches(self) -> None:
+        node = self._node
+        found = frozenset(
+            (name, peer)
+            for peer, said in node.peers.said.items()
+            for name, report in said.groups.items()
+            if name in node.groups and report.config_hash != node.groups[name].board.group.config_hash
+        )
+        for name, peer in sorted(found - self._mismatches):
+            reason = f"{peer} has another configuration of it: not moved automatically until both agree"
+            node.log.emit(Event.CONFIG_MISMATCH, group=name, peer=peer, reason=reason)
+        self._mismatches = found

@@ -1,0 +1,325 @@
+"""The board of one group on this node: what is true of each component here and elsewhere, and what is wanted.
+
+The component coroutines, and nobody else, carry out operations; they look at the board through ``situation`` and
+write their own state back. Everything else (placement, reports of peers, the lease) is written by the daemon. Each
+change wakes exactly the coroutines whose gates it may open.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import anyio
+
+from failoverd.domain.graph import ComponentGraph
+from failoverd.domain.machine import Situation
+from failoverd.domain.model import ComponentState, Group, HandoverMode
+from failoverd.domain.placement import Placement, Wanted
+from failoverd.domain.report import RELEASED_MARKS, Mark
+from failoverd.domain.restart import RestartBudget
+
+
+@dataclass(slots=True)
+class Local:
+    """One component on this node."""
+
+    state: ComponentState = ComponentState.UNKNOWN
+    absent: bool = False
+    since: float = 0.0
+    reason: str = ""
+    rests_until: float = 0.0
+    """No operation before this time (back-off)."""
+    bounce: bool = False
+    """Is to go offline, with its dependents, and may then come back."""
+    given_up: str = ""
+    """Why it is not tried again on this node; empty while it is."""
+    ignored: bool = False
+    """Faulted, and ``on_fault: ignore`` says to leave it so."""
+    retiring: bool = False
+    """Removed from the configuration: goes offline and is forgotten."""
+    prepared: bool = False
+    asked: bool = False
+    """It was probed at least once (with or without an answer)."""
+    busy: bool = False
+    """An operation is in flight."""
+    budget: RestartBudget = field(default_factory=RestartBudget)
+    _news: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def held_down(self) -> bool:
+        return self.bounce or self.retiring or (bool(self.given_up) and not self.ignored)
+
+    @property
+    def shown_state(self) -> ComponentState:
+        return ComponentState.FAULTED if self.given_up and self.state is ComponentState.OFFLINE else self.state
+
+    def mark(self) -> Mark:
+        """Its one letter in reports to peers."""
+        if self.state is ComponentState.OFFLINE:
+            return Mark.FAULTED_ABSENT if self.given_up else Mark.ABSENT
+        return _MARKS[self.state]
+
+    def news(self) -> anyio.Event:
+        """An event that is set at the next change that may concern the component."""
+        return self._news
+
+    def wake(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
+
+
+_MARKS = {
+    ComponentState.UNKNOWN: Mark.UNKNOWN,
+    ComponentState.ONLINING: Mark.ONLINING,
+    ComponentState.ONLINE: Mark.ONLINE,
+    ComponentState.OFFLINING: Mark.OFFLINING,
+    ComponentState.FAULTED: Mark.FAULTED,
+    ComponentState.STUCK: Mark.STUCK,
+}
+
+
+@dataclass(slots=True)
+class Elsewhere:
+    """The newest that one peer, in its present incarnation, said of the group."""
+
+    incarnation: str
+    generation: int
+    names: tuple[str, ...]
+    marks: str
+    """One letter for each of ``names``."""
+    by_name: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.by_name = dict(zip(self.names, self.marks, strict=True))
+
+
+@dataclass(slots=True)
+class Authority:
+    """What the node as a whole permits at this moment; one object for all groups, written by the daemon."""
+
+    me: str
+    usable_until: float = 0.0
+    """Of the lease: no online is begun afterwards."""
+    trusted: bool = True
+    """False after a stall of our own, until the view was confirmed anew."""
+    ready: bool = False
+    stopping: bool = False
+    force: bool = False
+    """Self-stop: everything exclusive goes down now."""
+
+    def may_act(self, now: float) -> bool:
+        return self.ready and self.trusted and not self.force and now < self.usable_until
+
+
+class Board:
+    def __init__(self, group: Group, authority: Authority, now: Callable[[], float]) -> None:
+        self.group = group
+        self.graph = ComponentGraph.of_group(group)
+        self.authority = authority
+        self.now = now
+        self.placement: Placement | None = None
+        self.elsewhere: dict[str, Elsewhere] = {}
+        self.locals: dict[str, Local] = {name: Local() for name in group.components}
+        self.hands_off = False
+        self.suspected_source = False
+        """The owner is suspected and we are its likely successor: prepare."""
+        self._held_down: frozenset[str] = frozenset()
+        self._order = sorted(self.locals)
+        self.on_change: list[Callable[[], None]] = []
+
+    # --- what is wanted -----------------------------------------------------------------------------------------
+
+    @property
+    def owned(self) -> bool:
+        return self.placement is not None and self.placement.owner == self.authority.me
+
+    def wanted_here(self) -> bool:
+        """Whether the group as a whole is to be online on this node."""
+        placement = self.placement
+        if placement is None or placement.owner != self.authority.me or placement.wanted is not Wanted.ONLINE:
+            return False
+        return not self.authority.stopping
+
+    def wanted(self, name: str) -> bool:
+        return self.wanted_here() and name not in self._held_down
+
+    # --- the gates' inputs --------------------------------------------------------------------------------------
+
+    def situation(self, name: str) -> Situation:
+        local, component, now = self.locals[name], self.group.components.get(name), self.now()
+        make_first = component is not None and component.handover is HandoverMode.MAKE_FIRST
+        return Situation(
+            state=local.state,
+            absent=local.absent,
+            wanted=self.wanted(name),
+            force=self.authority.force,
+            hands_off=self.hands_off,
+            rested=now >= local.rests_until,
+            dependents_absent=all(self.locals[u].absent for u in self._neighbours(name, self.graph.dependents)),
+            dependencies_online=all(self._is_online(d) for d in self._neighbours(name, self.graph.depends_on)),
+            may_act=self._may_act(now),
+            released=self.released(name),
+            make_first=make_first,
+            succeeded=not make_first or self._succeeded(name),
+            prepare=component is not None and component.has_prepare and not local.prepared and self._prepare_due(),
+        )
+
+    @staticmethod
+    def _neighbours(name: str, edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+        return edges.get(name, ())
+
+    def _is_online(self, name: str) -> bool:
+        return self.locals[name].state is ComponentState.ONLINE
+
+    def _may_act(self, now: float) -> bool:
+        placement = self.placement
+        return placement is not None and self.authority.me in placement.holders and self.authority.may_act(now)
+
+    def released(self, name: str) -> bool:
+        """By every other holder, by its own word at the present generation (release (a) of the design)."""
+        placement = self.placement
+        if placement is None:
+            return False
+        return all(self._released_by(holder, name) for holder in placement.others(self.authority.me))
+
+    def _released_by(self, holder: str, name: str) -> bool:
+        said = self.elsewhere.get(holder)
+        if said is None or self.placement is None or said.generation != self.placement.generation:
+            return False
+        return said.by_name.get(name) in RELEASED_MARKS
+
+    def _succeeded(self, name: str) -> bool:
+        """For ``make_first``: whether it need not stay here any longer because it is online on the new owner."""
+        placement = self.placement
+        if placement is None or placement.wanted is Wanted.OFFLINE or self.owned:
+            return True
+        said = self.elsewhere.get(placement.owner)
+        at_present = said is not None and said.generation == placement.generation
+        return at_present and said is not None and said.by_name.get(name) == Mark.ONLINE
+
+    def _prepare_due(self) -> bool:
+        return self.suspected_source or (self.wanted_here() and self.authority.ready)
+
+    # --- what the daemon asks -----------------------------------------------------------------------------------
+
+    @property
+    def all_absent(self) -> bool:
+        return all(local.absent and not local.busy for local in self.locals.values())
+
+    @property
+    def all_online(self) -> bool:
+        """Everything that can be wanted online is."""
+        return all(
+            local.state is ComponentState.ONLINE or name in self._held_down for name, local in self.locals.items()
+        )
+
+    @property
+    def probed(self) -> bool:
+        return all(local.state is not ComponentState.UNKNOWN for local in self.locals.values())
+
+    @property
+    def present_count(self) -> int:
+        return sum(not local.absent for local in self.locals.values())
+
+    def given_up_critical(self) -> str | None:
+        for name, local in self.locals.items():
+            component = self.group.components.get(name)
+            if local.given_up and component is not None and component.critical:
+                return name
+        return None
+
+    def marks(self) -> str:
+        return "".join(self.locals[name].mark() for name in self._order)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self._order)
+
+    # --- changes ------------------------------------------------------------------------------------------------
+
+    def changed(self, name: str) -> None:
+        """A component's own state changed: its neighbours' gates may have opened."""
+        self.locals[name].wake()
+        self.wake(self._neighbours(name, self.graph.dependents))
+        self.wake(self._neighbours(name, self.graph.depends_on))
+        self._notify()
+
+    def held_down_changed(self) -> None:
+        """Recompute what may not be wanted: everything held down, and all that depends on it."""
+        down = {name for name, local in self.locals.items() if local.held_down}
+        above = [self.graph.all_dependents(name) for name in down if name in self.graph.dependents]
+        self._held_down = frozenset(down.union(*above))
+        self.wake_all()
+
+    def place(self, placement: Placement | None) -> None:
+        old, self.placement = self.placement, placement
+        became_owner = self.owned and (old is None or placement is None or old.generation != placement.generation)
+        if became_owner or (self.owned and old is not None and old.wanted != getattr(placement, "wanted", None)):
+            self.forgive()
+        if placement is not None and (old is None or old.generation != placement.generation):
+            for local in self.locals.values():
+                local.prepared = False
+        self.wake_all()
+
+    def forgive(self) -> None:
+        """A new decision to run the group here: earlier faults on this node no longer count."""
+        for local in self.locals.values():
+            local.given_up = ""
+            local.rests_until = 0.0
+            local.budget.forget()
+        self.held_down_changed()
+
+    def heard(self, node: str, said: Elsewhere) -> None:
+        """Take over what a peer says; wakes those whose mark changed, or all where it speaks of something new."""
+        before = self.elsewhere.get(node)
+        if before is not None and before.names == said.names and before.generation == said.generation:
+            if before.marks == said.marks and before.incarnation == said.incarnation:
+                return
+            changed = [n for n, old, new in zip(said.names, before.marks, said.marks, strict=True) if old != new]
+            self.elsewhere[node] = said
+            self.wake(name for name in changed if name in self.locals)
+            self._notify()
+            return
+        self.elsewhere[node] = said
+        self.wake_all()
+
+    def forget_peer(self, node: str) -> None:
+        """Its incarnation ended: nothing that it said counts any more."""
+        if self.elsewhere.pop(node, None) is not None:
+            self._notify()
+
+    def suspect(self, suspected: bool) -> None:
+        if suspected != self.suspected_source:
+            self.suspected_source = suspected
+            for local in self.locals.values():
+                local.prepared = local.prepared and suspected
+            self.wake_all()
+
+    def wake(self, names: Iterable[str]) -> None:
+        for name in names:
+            self.locals[name].wake()
+
+    def wake_all(self) -> None:
+        self.wake(self.locals)
+        self._notify()
+
+    def regroup(self, group: Group) -> None:
+        """Take over a changed configuration; components that are gone from it retire, new ones are unknown."""
+        self.group = group
+        self.graph = ComponentGraph.of_group(group)
+        for name in group.components:
+            self.locals.setdefault(name, Local())
+            self.locals[name].retiring = False
+        for name, local in self.locals.items():
+            local.retiring = name not in group.components
+        self._order = sorted(self.locals)
+        self.held_down_changed()
+
+    def forget(self, name: str) -> None:
+        """A retired component is absent at last."""
+        del self.locals[name]
+        self._order = sorted(self.locals)
+        self.held_down_changed()
+
+    def _notify(self) -> None:
+        for callback in self.on_change:
+            callback()

@@ -1,0 +1,334 @@
+"""One coroutine per component: it reconciles what is wanted with what is, and waits for nothing but its gates.
+
+The loop in ``ComponentRunner.run`` is the whole handover as far as this component is concerned. Another owner, a
+fault, an operator's change of mind: each changes what is wanted, and the loop goes on from what is then true. An
+operation in flight is let finish; only self-stop cuts it short.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import anyio
+
+from failoverd.domain.machine import next_operation
+from failoverd.domain.model import Action, Component, ComponentState
+from failoverd.domain.restart import Recovery
+from failoverd.log.catalogue import Event
+from failoverd.ports import Agent, Call, Clock, EventLog, Outcome, Presence, Probe, Result
+from failoverd.runtime.board import Board, Local
+from failoverd.runtime.slots import Slots
+
+BACKSTOP_S = 30.0
+"""Beyond its time-out, how long an agent may take to end its command before we stop waiting for it."""
+RETRY_S = 2.0
+"""Between two attempts to learn, or to force, what could not be learned or forced."""
+FORCE_RETRY_S = 0.2
+
+
+class Recorder(Protocol):
+    """Where the steps of a component are reported: for the record of the handover and for learned durations."""
+
+    def begun(self, component: str, action: Action, at: float) -> None: ...
+
+    def ended(self, component: str, action: Action, at: float, ok: bool) -> None: ...
+
+    def priority(self, component: str, action: Action) -> float:
+        """Seconds of the path that remains behind a step: who goes first where ``max_parallel`` binds."""
+
+
+@dataclass(slots=True)
+class Surroundings:
+    """What all component coroutines of a group share."""
+
+    cluster: str
+    node: str
+    clock: Clock
+    log: EventLog
+    slots: Slots
+    recorder: Recorder
+
+
+class ComponentRunner:
+    def __init__(self, board: Board, component: Component, agent: Agent, around: Surroundings) -> None:
+        self._board = board
+        self._around = around
+        self.component = component
+        self._agent = agent
+        self._successor: tuple[Component, Agent] | None = None
+        self._in_flight: anyio.CancelScope | None = None
+        self.done = False
+
+    @property
+    def name(self) -> str:
+        return self.component.name
+
+    @property
+    def local(self) -> Local:
+        return self._board.locals[self.name]
+
+    # --- the loop -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Reconcile until the component has retired."""
+        while not self.done:
+            news = self.local.news()
+            operation = next_operation(self._board.situation(self.name))
+            if operation is None:
+                self._settle()
+                await self._rest(news)
+                continue
+            async with self._around.slots.turn(self._around.recorder.priority(self.name, operation)):
+                # What was true before the turn came may not be any more: ask again right before the action.
+                if next_operation(self._board.situation(self.name)) is operation:
+                    await self._perform(operation)
+
+    async def _rest(self, news: anyio.Event) -> None:
+        """Until something that may concern the component has changed, or its back-off ends."""
+        if self.done:
+            return
+        until, now = self.local.rests_until, self._around.clock.now()
+        with anyio.move_on_after(until - now if until > now else None):
+            await news.wait()
+
+    def _settle(self) -> None:
+        """Whatever held the component down ends once it is down."""
+        local = self.local
+        if not local.absent or local.busy:
+            return
+        if local.retiring and self._dependents_absent():
+            self.done = True
+            self._board.forget(self.name)
+        elif self._successor is not None:
+            self._succeed()
+
+    def _dependents_absent(self) -> bool:
+        return self._board.situation(self.name).dependents_absent
+
+    # --- operations ---------------------------------------------------------------------------------------------
+
+    async def _perform(self, operation: Action) -> None:
+        perform = {
+            Action.PROBE: self._probe,
+            Action.PREPARE: self._prepare,
+            Action.ONLINE: self._bring_online,
+            Action.OFFLINE: self._take_offline,
+            Action.CLEAN: self._force_offline,
+        }[operation]
+        self.local.busy = True
+        try:
+            await perform()
+        finally:
+            self.local.busy = False
+            self._board.changed(self.name)
+
+    async def _probe(self) -> None:
+        """At the start, and again for what could not be learned or would not go away."""
+        was_stuck = self.local.state is ComponentState.STUCK
+        found = await self._ask()
+        self.local.asked = True
+        match found.presence:
+            case Presence.ONLINE if was_stuck and not self._board.wanted(self.name):
+                self._rest_for(RETRY_S)
+            case Presence.ONLINE:
+                self._enter(ComponentState.ONLINE, Event.COMPONENT_ADOPTED, reason=found.detail)
+            case Presence.OFFLINE:
+                self._enter(ComponentState.OFFLINE, Event.COMPONENT_OFFLINE if was_stuck else None)
+            case Presence.FAILED if not was_stuck:
+                self._fault(found.detail or "found broken")
+            case _:
+                self.local.reason = found.detail or "cannot be probed"
+                self._rest_for(RETRY_S)
+
+    async def _prepare(self) -> None:
+        self._emit(Event.COMPONENT_PREPARING, action=Action.PREPARE)
+        result, duration = await self._step(Action.PREPARE)
+        self.local.prepared = True  # a failed preparation costs time, not safety: online goes on without it
+        self._emit(Event.COMPONENT_PREPARED, duration_s=duration, ok=result.ok, reason=result.detail)
+
+    async def _bring_online(self) -> None:
+        self._enter(ComponentState.ONLINING, Event.COMPONENT_ONLINING, action=Action.ONLINE)
+        result, duration = await self._step(Action.ONLINE)
+        if result.ok:
+            self.local.given_up = ""
+            self._enter(ComponentState.ONLINE, Event.COMPONENT_ONLINE, duration_s=duration)
+        else:
+            self._fault(_why("online", result), output=result.output)
+
+    async def _take_offline(self) -> None:
+        """Offline; if that fails, by force; what a probe then finds absent counts as offline, a kill alone does not."""
+        self._enter(ComponentState.OFFLINING, Event.COMPONENT_OFFLINING, action=Action.OFFLINE)
+        result, duration = await self._step(Action.OFFLINE)
+        if result.ok:
+            self._went_offline(duration_s=duration)
+            return
+        why = _why("offline", result)
+        self._emit(Event.COMPONENT_CLEANING, reason=why, output=result.output)
+        await self._call(Action.CLEAN)
+        await self._verify_absent(why, RETRY_S)
+
+    async def _force_offline(self) -> None:
+        """Self-stop: no gate, no grace."""
+        self._enter(ComponentState.OFFLINING, Event.COMPONENT_CLEANING, reason="self-stop")
+        result = await self._call(Action.CLEAN)
+        await self._verify_absent(_why("clean", result), FORCE_RETRY_S)
+
+    async def _verify_absent(self, why: str, retry_s: float) -> None:
+        found = await self._ask()
+        if found.presence is Presence.OFFLINE:
+            self._went_offline(reason=why)
+            return
+        detail = f"{why}; after clean it is {found.presence} {found.detail}".strip()
+        self._rest_for(retry_s)
+        self._enter(ComponentState.STUCK, Event.COMPONENT_STUCK, reason=detail)
+
+    def _went_offline(self, **fields: object) -> None:
+        local = self.local
+        local.ignored = False
+        if local.bounce:
+            local.bounce = False
+            self._board.held_down_changed()
+        self._enter(ComponentState.OFFLINE, Event.COMPONENT_OFFLINE, **fields)
+
+    # --- faults -------------------------------------------------------------------------------------------------
+
+    def found(self, probe: Probe, *, definite: bool = True) -> None:
+        """A monitor or an event says that an online component is not online any more."""
+        if self.local.state is not ComponentState.ONLINE or self.local.busy:
+            return
+        if probe.presence is Presence.OFFLINE and definite:
+            self._emit(Event.COMPONENT_CHANGED_EXTERNALLY, reason=probe.detail or "not running any more")
+        self._fault(probe.detail or f"monitor says {probe.presence}")
+        self._board.changed(self.name)
+
+    def recovered(self) -> None:
+        """An ignored fault is over by itself."""
+        if self.local.ignored and self.local.state is ComponentState.FAULTED and not self.local.busy:
+            self.local.ignored, self.local.given_up = False, ""
+            self._enter(ComponentState.ONLINE, Event.COMPONENT_ONLINE, reason="recovered by itself")
+
+    def _fault(self, reason: str, *, output: str = "") -> None:
+        local, component, now = self.local, self.component, self._around.clock.now()
+        wanted = self._board.wanted(self.name)
+        recovery = local.budget.after_fault(component.on_fault, component.restart, now) if wanted else Recovery.RESTART
+        local.bounce, local.ignored = recovery is Recovery.RESTART, recovery is Recovery.IGNORE
+        if recovery is Recovery.GIVE_UP:
+            local.given_up = reason
+        fields = {"output": output} if output else {}
+        self._enter(ComponentState.FAULTED, Event.COMPONENT_FAULTED, reason=reason, recovery=recovery, **fields)
+        if recovery is Recovery.RESTART and wanted:
+            local.rests_until = 0.0  # going offline is not held up, only coming back
+            self._emit(Event.COMPONENT_RESTARTING, reason=reason, backoff_s=component.restart.backoff_s)
+        self._board.held_down_changed()
+
+    # --- calling the agent --------------------------------------------------------------------------------------
+
+    async def _step(self, action: Action) -> tuple[Result, float]:
+        """A step of the handover: timed, and reported to the record."""
+        began = self._around.clock.now()
+        self._around.recorder.begun(self.name, action, began)
+        result = await self._call(action)
+        ended = self._around.clock.now()
+        self._around.recorder.ended(self.name, action, ended, result.ok)
+        return result, round(ended - began, 4)
+
+    async def _call(self, action: Action) -> Result:
+        agent = self._agent
+        operation = {
+            Action.PREPARE: agent.prepare,
+            Action.ONLINE: agent.online,
+            Action.OFFLINE: agent.offline,
+            Action.CLEAN: agent.clean,
+        }[action]
+        limit = self.component.timeouts.of(action)
+        with anyio.CancelScope(deadline=anyio.current_time() + limit + BACKSTOP_S) as scope:
+            self._in_flight = None if action is Action.CLEAN else scope
+            try:
+                return await operation(self._request(action))
+            finally:
+                self._in_flight = None
+        return Result(outcome=Outcome.TIMED_OUT, detail="cut short, or did not return in time")
+
+    async def _ask(self) -> Probe:
+        with anyio.move_on_after(self.component.timeouts.probe_s + BACKSTOP_S):
+            return await self._agent.probe(self._request(Action.PROBE))
+        return Probe(presence=Presence.UNKNOWN, detail="the probe did not return in time")
+
+    def _request(self, action: Action) -> Call:
+        placement = self._board.placement
+        return Call(
+            cluster=self._around.cluster,
+            node=self._around.node,
+            group=self._board.group.name,
+            component=self.name,
+            action=action,
+            generation=placement.generation if placement else 0,
+            timeout_s=self.component.timeouts.of(action),
+        )
+
+    async def probe(self) -> Probe:
+        """For the monitor: a probe of its own, not an operation."""
+        return await self._ask()
+
+    async def watch(self) -> Probe | None:
+        return await self._agent.watch(self._request(Action.PROBE))
+
+    def cut_short(self) -> None:
+        """Self-stop: do not wait for the operation in flight."""
+        if self._in_flight is not None:
+            self._in_flight.cancel()
+        self.local.wake()
+
+    # --- reconfiguration ----------------------------------------------------------------------------------------
+
+    def reconfigure(self, component: Component, agent: Callable[[], Agent]) -> None:
+        """Policies apply at once; other parameters once it is down, with its present agent taking it down."""
+        same = (component.type, component.params) == (self.component.type, self.component.params)
+        if same:
+            self._successor = None
+            self.component = component
+        else:
+            self._successor = (component, agent())
+            if self.local.state is not ComponentState.OFFLINE:
+                self.local.bounce = True
+                self._board.held_down_changed()
+            self._settle()
+        self.local.wake()
+
+    def _succeed(self) -> None:
+        if self._successor is not None:
+            self.component, self._agent = self._successor
+            self._successor = None
+            self._enter(ComponentState.UNKNOWN)  # the new parameters may find something that is there already
+            self._board.changed(self.name)
+
+    # --- state --------------------------------------------------------------------------------------------------
+
+    def _enter(self, state: ComponentState, event: Event | None = None, **fields: object) -> None:
+        local = self.local
+        local.state, local.since = state, self._around.clock.now()
+        local.absent = state is ComponentState.OFFLINE
+        local.reason = str(fields.get("reason", ""))
+        if state is ComponentState.OFFLINE and self.component.restart.backoff_s and local.budget.attempts:
+            self._rest_for(self.component.restart.backoff_s)
+        self._board.changed(self.name)
+        if event is not None:
+            self._emit(event, **fields)
+
+    def _rest_for(self, seconds: float) -> None:
+        self.local.rests_until = self._around.clock.now() + seconds
+
+    def _emit(self, event: Event, **fields: object) -> None:
+        placement = self._board.placement
+        present = {key: value for key, value in fields.items() if value not in ("", None)}
+        self._around.log.emit(
+            event,
+            group=self._board.group.name,
+            component=self.name,
+            generation=placement.generation if placement else 0,
+            **present,
+        )
+
+
+def _why(action: str, result: Result) -> str:
+    return f"{action} {result.outcome}: {result.detail}" if result.detail else f"{action} {result.outcome}"

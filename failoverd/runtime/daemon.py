@@ -1,0 +1,244 @@
+"""The daemon: the adapters for this machine, the node on top of them, signals and the service manager around it."""
+
+import contextlib
+import gc
+import os
+import secrets
+import signal
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+
+from failoverd import __version__
+from failoverd.agents.registry import agent_types
+from failoverd.clock import BootClock
+from failoverd.config.reader import load
+from failoverd.config.settings import Config, SqliteSettings
+from failoverd.control.rundir import RunDirLock, listen
+from failoverd.control.server import ControlServer
+from failoverd.coordinators.sqlite import SqliteCoordinator
+from failoverd.domain.durations import LearnedDurations
+from failoverd.domain.model import Component, Group
+from failoverd.errors import FailoverdError, Refused, StartupError
+from failoverd.links.key import read as read_key
+from failoverd.links.udp import UdpTransport
+from failoverd.log.catalogue import Event
+from failoverd.log.setup import StructlogEventLog, setup
+from failoverd.ports import Agent, AgentHost, AgentType, Clock, EventLog, Spawner
+from failoverd.runtime.control import Control
+from failoverd.runtime.learned import LearnedStore
+from failoverd.runtime.node import Node, NodePorts, NodeSettings
+from failoverd.runtime.reload import Reloader
+from failoverd.runtime.service_manager import ServiceManager
+from failoverd.spawner.client import HelperSpawner
+
+STOP_PATIENCE_S = 60.0
+"""How long a stop waits for groups to be handed over or taken offline."""
+LEARNED_EVERY_S = 5.0
+
+
+def main(path: Path) -> int:
+    """Be the daemon until told to stop. Raises ``ConfigError`` and other ``FailoverdError`` before it is up."""
+    types = agent_types()
+    config = load(path, types)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(RunDirLock(config.run_dir))
+        key = read_key(config.key_file)
+        log = stack.enter_context(
+            setup(cluster=config.cluster, node=config.node, wall=BootClock().wall, state_dir=_state_dir(config))
+        )
+        for warning in config.warnings:
+            log.emit(Event.CONFIG_WARNING, reason=str(warning))
+        try:
+            anyio.run(partial(_serve, path, config, types, key, log), backend_options={"use_uvloop": True})
+        except* FailoverdError as group:
+            raise _first(group) from group
+        log.emit(Event.DAEMON_STOPPED)
+    return 0
+
+
+def _state_dir(config: Config) -> Path | None:
+    """Made where it is missing; a state_dir that cannot be had costs what it would remember, nothing else."""
+    with contextlib.suppress(OSError):
+        config.state_dir.mkdir(parents=True, exist_ok=True)
+    return config.state_dir
+
+
+def _first(group: BaseExceptionGroup[FailoverdError]) -> FailoverdError:
+    found: BaseException = group
+    while isinstance(found, BaseExceptionGroup):
+        found = found.exceptions[0]
+    assert isinstance(found, FailoverdError)  # noqa: S101 (except* let nothing else in)
+    return found
+
+
+async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: bytes, log: StructlogEventLog) -> None:
+    clock, manager = BootClock(), ServiceManager(os.environ)
+    log.emit(Event.DAEMON_STARTED, version=__version__, pid=os.getpid(), config=str(path))
+    listener = listen(config.run_dir)
+    transport = UdpTransport(
+        cluster=config.cluster,
+        node=config.node,
+        incarnation=secrets.token_hex(16),  # of nobody: another one is taken on joining
+        key=key,
+        nodes=config.nodes,
+        clock=clock,
+    )
+    coordinator = await _coordinator(config, clock)
+    try:
+        async with HelperSpawner(config.run_dir, log) as spawner:
+            store = LearnedStore(config.state_dir)
+            node = Node(
+                _settings(config),
+                NodePorts(
+                    clock=clock,
+                    coordinator=coordinator,
+                    transport=transport,
+                    log=log,
+                    build_agent=_builder(config, types, spawner, clock),
+                    new_incarnation=lambda: secrets.token_hex(16),
+                    host=_host(config.run_dir),
+                ),
+                store.read(),
+            )
+            reloader = Reloader(path, config, types, node, partial(_announce_reload, manager, clock))
+            control = Control(node, log.ring, reloader.reload, _coordinator_type(config))
+            server = ControlServer(listener, config.run_dir, control, log)
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(server.serve)
+                tasks.start_soon(_tell_ready, node, manager, log)
+                tasks.start_soon(_obey_signals, node, reloader, manager)
+                tasks.start_soon(_remember, node, store, log)
+                _tidy_memory()
+                await node.run()
+                tasks.cancel_scope.cancel()
+    finally:
+        transport.close()
+        with anyio.CancelScope(shield=True):
+            await coordinator.aclose()
+
+
+def _settings(config: Config) -> NodeSettings:
+    return NodeSettings(
+        cluster=config.cluster,
+        me=config.node,
+        nodes=config.nodes,
+        groups=config.groups,
+        interval_s=config.heartbeat.interval_s,
+        dead_after_s=config.heartbeat.dead_after_s,
+        lease=config.lease,
+    )
+
+
+def _coordinator_type(config: Config) -> str:
+    return "sqlite" if isinstance(config.coordinator, SqliteSettings) else "etcd"
+
+
+async def _coordinator(config: Config, clock: Clock) -> SqliteCoordinator:
+    if not isinstance(config.coordinator, SqliteSettings):
+        raise StartupError("coordinator: type etcd is not supported by this version yet; use type sqlite")
+    return await SqliteCoordinator.open(
+        config.coordinator.path, request_timeout_s=config.lease.request_timeout_s, clock=clock
+    )
+
+
+def _host(run_dir: Path) -> str:
+    """Of the run_dir's lock file, whose lock we hold: nobody else on this machine, in whatever namespace, has it."""
+    lock = (run_dir / "daemon.lock").stat()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    return f"{boot}:{lock.st_dev:x}:{lock.st_ino:x}"
+
+
+def _builder(
+    config: Config, types: dict[str, AgentType], spawner: Spawner, clock: Clock
+) -> Callable[[Group, Component], Agent]:
+    def build(group: Group, component: Component) -> Agent:
+        kind = types[component.type]
+        host = AgentHost(
+            spawner=spawner,
+            clock=clock,
+            run_dir=config.run_dir,
+            cluster=config.cluster,
+            node=config.node,
+            group=group.name,
+            component=component.name,
+        )
+        return kind.build(kind.params.model_validate(component.params), host)
+
+    return build
+
+
+def _tidy_memory() -> None:
+    """What start-up left behind stays for ever: keep the garbage collector from walking it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+# --- around the node ------------------------------------------------------------------------------------------
+
+
+async def _tell_ready(node: Node, manager: ServiceManager, log: EventLog) -> None:
+    await node.became_ready.wait()
+    log.emit(Event.DAEMON_READY, groups=sorted(node.groups))
+    manager.ready(f"node {node.me} of cluster {node.settings.cluster}")
+    if manager.watchdog_s is not None:
+        node.on_beat.append(_Watchdog(manager, manager.watchdog_s).beat)
+
+
+class _Watchdog:
+    """Fed by the rounds of the loop that decides, not by a timer that would outlive it."""
+
+    def __init__(self, manager: ServiceManager, every_s: float) -> None:
+        self._manager = manager
+        self._every_s = every_s
+        self._due = 0.0
+
+    def beat(self, now: float) -> None:
+        if now >= self._due:
+            self._due = now + self._every_s
+            self._manager.alive()
+
+
+def _announce_reload(manager: ServiceManager, clock: Clock, begins: bool) -> None:
+    if begins:
+        manager.reloading(clock.now())
+    else:
+        manager.tell("READY=1")
+
+
+async def _obey_signals(node: Node, reloader: Reloader, manager: ServiceManager) -> None:
+    async with anyio.create_task_group() as tasks:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
+            async for received in signals:
+                if received is signal.SIGHUP:
+                    tasks.start_soon(_reload, reloader)
+                else:
+                    manager.stopping()
+                    tasks.start_soon(node.stop, f"received {received.name}", STOP_PATIENCE_S)
+
+
+async def _reload(reloader: Reloader) -> None:
+    with contextlib.suppress(Refused):  # it has been logged
+        await reloader.reload()
+
+
+async def _remember(node: Node, store: LearnedStore, log: EventLog) -> None:
+    """Write learned durations now and then; a state_dir that cannot be written is told once."""
+    written: LearnedDurations = node.learned
+    failing = False
+    while True:
+        await anyio.sleep(LEARNED_EVERY_S)
+        if node.learned is written:
+            continue
+        written = node.learned
+        try:
+            await anyio.to_thread.run_sync(store.write, written)
+        except OSError as error:
+            if not failing:
+                log.emit(Event.STATE_UNWRITABLE, reason=f"durations.json: {error.strerror or error}")
+            failing = True
+        else:
+            failing = False

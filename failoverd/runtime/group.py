@@ -1,0 +1,67 @@
+"""One group on this node: its board, and a coroutine and a monitor for each of its components."""
+
+from collections.abc import Callable
+from functools import partial
+
+import anyio
+from anyio.abc import TaskGroup
+
+from failoverd.domain.model import Component, Group
+from failoverd.ports import Agent
+from failoverd.runtime.board import Board
+from failoverd.runtime.component import ComponentRunner, Surroundings
+from failoverd.runtime.monitor import Monitor
+
+BuildAgent = Callable[[Group, Component], Agent]
+
+
+class GroupRunner:
+    def __init__(self, board: Board, build_agent: BuildAgent, around: Surroundings) -> None:
+        self.board = board
+        self._around = around
+        self._build_agent = build_agent
+        self.runners: dict[str, ComponentRunner] = {}
+        self._tasks: TaskGroup | None = None
+        self._ended = anyio.Event()
+
+    @property
+    def name(self) -> str:
+        return self.board.group.name
+
+    async def run(self) -> None:
+        """Until ``end``: whatever is online then stays so."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            for component in self.board.group.components.values():
+                self._begin(component)
+            await self._ended.wait()
+            tasks.cancel_scope.cancel()
+        self._tasks = None
+
+    def end(self) -> None:
+        self._ended.set()
+
+    def reconfigure(self, group: Group) -> None:
+        """Apply a changed configuration: untouched components see no action and keep their counters."""
+        self.board.regroup(group)
+        for component in group.components.values():
+            runner = self.runners.get(component.name)
+            if runner is None or runner.done:
+                self._begin(component)
+            elif runner.component != component:
+                runner.reconfigure(component, partial(self._build_agent, group, component))
+
+    def cut_short(self) -> None:
+        for runner in list(self.runners.values()):
+            if not runner.done:
+                runner.cut_short()
+
+    def _begin(self, component: Component) -> None:
+        agent = self._build_agent(self.board.group, component)
+        runner = ComponentRunner(self.board, component, agent, self._around)
+        self.runners[component.name] = runner
+        names = self.board.names
+        monitor = Monitor(runner, self._around.clock, names.index(component.name) / len(names))
+        if self._tasks is not None:
+            self._tasks.start_soon(runner.run)
+            self._tasks.start_soon(monitor.run)

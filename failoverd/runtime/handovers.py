@@ -1,0 +1,385 @@
+"""The record of a group's handover: what was planned, each step's real time on every node, and the numbers.
+
+Steps on other nodes arrive in their heartbeats as ages, so times of two nodes are on one axis (this node's clock)
+without any comparison of clocks; they are for people, no decision depends on them.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+
+from failoverd.domain.durations import LearnedDurations
+from failoverd.domain.handover import Move, Numbers, Step
+from failoverd.domain.model import Action, ComponentState
+from failoverd.domain.placement import Cause, Placement, Wanted
+from failoverd.domain.plan import Plan, make_plan, step_documents
+from failoverd.domain.report import RELEASED_MARKS, Mark, StepReport
+from failoverd.domain.schedule import Measured, Progress, limit_from_measured
+from failoverd.log.catalogue import Event
+from failoverd.ports import Clock, EventLog
+from failoverd.runtime.board import Board
+
+SAME_STEP_S = 0.02
+"""Two reports of a step whose begins differ by less than this mean the same operation."""
+RECENT_S = 0.35
+"""For how long a step is repeated to the peers: three heartbeats, so that losing two of them costs nothing."""
+RECENT_MAX = 48
+
+PRESENT_MARKS = frozenset(Mark) - RELEASED_MARKS - {Mark.UNKNOWN}
+
+
+@dataclass(slots=True)
+class Timed:
+    """One operation; times of this node's clock."""
+
+    begin: float
+    end: float | None = None
+    ok: bool = True
+
+
+@dataclass(slots=True)
+class Handover:
+    source: str | None
+    target: str | None
+    generation: int
+    cause: Cause
+    reason: str
+    began: float
+    move: Move
+    detect_s: float | None = None
+    state: str = "running"
+    ended: float | None = None
+    failure: str = ""
+    steps: dict[Step, list[Timed]] = field(default_factory=dict)
+    plan: Plan | None = None
+    measured: Numbers | None = None
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+    @property
+    def makespan_s(self) -> float | None:
+        ends = [timed.end for runs in self.steps.values() for timed in runs if timed.end is not None]
+        return max(ends) - self.began if ends and not self.running else None
+
+
+class HandoverBook:
+    """The handover under way of one group, or the latest."""
+
+    def __init__(
+        self, board: Board, clock: Clock, log: EventLog, learned: Callable[[], LearnedDurations], limits: dict[str, int]
+    ) -> None:
+        self._board = board
+        self._clock = clock
+        self._log = log
+        self._learned = learned
+        self.limits = limits
+        self.current: Handover | None = None
+        self.recent: deque[tuple[float, Step, Timed]] = deque(maxlen=RECENT_MAX)
+        self.on_measured: list[Callable[[list[tuple[Step, float]]], None]] = []
+        self._news = anyio.Event()
+
+    @property
+    def _me(self) -> str:
+        return self._board.authority.me
+
+    def news(self) -> anyio.Event:
+        """Set at the next change of the record."""
+        return self._news
+
+    def _tell(self) -> None:
+        self._news.set()
+        self._news = anyio.Event()
+
+    # --- its beginning and end ----------------------------------------------------------------------------------
+
+    def placed(self, old: Placement | None, new: Placement, *, began: float, detect_s: float | None) -> None:
+        """A placement was written that asks for something else than before: a handover begins, or is redirected."""
+        if old is not None and (old.generation, old.wanted) == (new.generation, new.wanted):
+            return
+        before = self.current
+        if before is not None and before.running:
+            before.state, before.ended = "redirected", began
+            if self._me in {new.owner, before.target}:
+                self._emit(Event.HANDOVER_REDIRECTED, before, target=new.owner, reason=new.reason)
+        online = new.wanted is Wanted.ONLINE
+        moved = old is not None and old.generation != new.generation
+        self.current = Handover(
+            source=new.source if moved else (None if online else new.owner),
+            target=new.owner if online else None,
+            generation=new.generation,
+            cause=new.cause,
+            reason=new.reason,
+            began=began,
+            detect_s=detect_s,
+            move=self._move(new, new.owner if online else None),
+        )
+        self._carry_over(before)
+        if new.owner == self._me and online:
+            self._emit(Event.HANDOVER_BEGUN, self.current, reason=new.reason)
+        self._tell()
+
+    def _move(self, placement: Placement, target: str | None) -> Move:
+        online = {node: self._present_on(node) for node in placement.holders if node != target}
+        if target is not None:
+            online[target] = self._present_on(target)
+        return Move(target=target, online=online)
+
+    def _present_on(self, node: str) -> frozenset[str]:
+        if node == self._me:
+            known = {ComponentState.UNKNOWN, ComponentState.OFFLINE}
+            present = {n for n, local in self._board.locals.items() if local.state not in known}
+        else:
+            said = self._board.elsewhere.get(node)
+            present = {n for n, mark in said.by_name.items() if mark in PRESENT_MARKS} if said else set()
+        return frozenset(present & self._board.group.components.keys())
+
+    def _carry_over(self, before: Handover | None) -> None:
+        """What is still in flight belongs to the new record too."""
+        if before is None or self.current is None:
+            return
+        for step, runs in before.steps.items():
+            if runs and runs[-1].end is None:
+                self.current.steps[step] = [runs[-1]]
+
+    def check(self) -> None:
+        """Whether the handover under way is over."""
+        handover, placement = self.current, self._board.placement
+        if handover is None or not handover.running or placement is None:
+            return
+        if placement.generation != handover.generation or not self._arrived(placement):
+            return
+        failed = self._failed_components(placement)
+        self._finish("failed" if failed else "done", f"not online: {', '.join(failed)}" if failed else "")
+
+    def _arrived(self, placement: Placement) -> bool:
+        board = self._board
+        if placement.wanted is Wanted.OFFLINE:
+            others = all(board.released(name) for name in board.group.components)
+            return others and (self._me not in placement.holders or board.all_absent)
+        if placement.owner == self._me:
+            return board.all_online and all(board.released(name) for name in board.group.components)
+        said = board.elsewhere.get(placement.owner)
+        if said is None or said.generation != placement.generation:
+            return False
+        settled = {Mark.ONLINE, Mark.FAULTED_ABSENT}
+        return board.all_absent and all(mark in settled for mark in said.marks)
+
+    def _failed_components(self, placement: Placement) -> list[str]:
+        if placement.wanted is Wanted.OFFLINE:
+            return []
+        critical = [name for name, component in self._board.group.components.items() if component.critical]
+        if placement.owner == self._me:
+            return [name for name in critical if self._board.locals[name].state is not ComponentState.ONLINE]
+        said = self._board.elsewhere.get(placement.owner)
+        return [name for name in critical if said is None or said.by_name.get(name) != Mark.ONLINE]
+
+    def fail(self, reason: str) -> None:
+        """It cannot be completed as things are."""
+        if self.current is not None and self.current.running:
+            self._finish("failed", reason)
+
+    def _finish(self, state: str, failure: str) -> None:
+        handover = self.current
+        if handover is None:
+            return
+        handover.state, handover.failure, handover.ended = state, failure, self._clock.now()
+        measured = self._measured(handover)
+        handover.measured = limit_from_measured(self._board.group.components, self._board.graph, measured)
+        good = [(entry.step, entry.duration_s) for entry in measured if self._last_ok(handover, entry.step)]
+        for callback in self.on_measured:
+            callback(good)
+        if (handover.target or handover.source) == self._me:
+            self._emit_end(handover)
+        self._tell()
+
+    def _emit_end(self, handover: Handover) -> None:
+        if handover.state == "failed":
+            self._emit(Event.HANDOVER_FAILED, handover, reason=handover.failure)
+        elif handover.target is None:
+            self._emit(Event.GROUP_OFFLINE, handover, reason=handover.reason)
+        else:
+            self._emit(Event.HANDOVER_DONE, handover)
+
+    @staticmethod
+    def _last_ok(handover: Handover, step: Step) -> bool:
+        return handover.steps[step][-1].ok
+
+    def _measured(self, handover: Handover) -> list[Measured]:
+        return [
+            Measured(step, timed.begin - handover.began, timed.end - handover.began)
+            for step, runs in handover.steps.items()
+            for timed in runs
+            if timed.end is not None
+        ]
+
+    # --- steps --------------------------------------------------------------------------------------------------
+
+    def begun(self, component: str, action: Action, at: float) -> None:
+        """A step began on this node."""
+        step, timed = Step(component, self._me, action), Timed(at)
+        self.recent.append((at, step, timed))
+        if self.current is not None:
+            self.current.steps.setdefault(step, []).append(timed)
+            self._tell()
+
+    def ended(self, component: str, action: Action, at: float, ok: bool) -> None:
+        step = Step(component, self._me, action)
+        for _, known, timed in reversed(self.recent):
+            if known == step and timed.end is None:
+                timed.end, timed.ok = at, ok
+                self.recent.append((at, step, timed))
+                break
+        else:
+            runs = self.current.steps.get(step, []) if self.current else []
+            if runs and runs[-1].end is None:
+                runs[-1].end, runs[-1].ok = at, ok
+                self.recent.append((at, step, runs[-1]))
+        self._tell()
+
+    def reports(self, now: float) -> tuple[StepReport, ...]:
+        """What began or ended lately on this node, for the peers."""
+        latest: dict[Step, Timed] = {step: timed for changed, step, timed in self.recent if now - changed < RECENT_S}
+        return tuple(
+            StepReport(
+                component=step.component,
+                action=step.action,
+                begin_age_s=round(now - timed.begin, 3),
+                end_age_s=None if timed.end is None else round(now - timed.end, 3),
+                ok=timed.ok,
+            )
+            for step, timed in latest.items()
+        )
+
+    def reported(self, peer: str, at: float, steps: tuple[StepReport, ...]) -> None:
+        """A peer tells of its steps; ``at`` is when its datagram arrived."""
+        handover = self.current
+        if handover is None or not handover.running:
+            return
+        for said in steps:
+            end = None if said.end_age_s is None else at - said.end_age_s
+            begin = at - said.begin_age_s
+            if end is not None and end < handover.began and said.action is not Action.PREPARE:
+                continue
+            self._merge(handover, Step(said.component, peer, said.action), Timed(begin, end, said.ok))
+        if steps:
+            self._tell()
+
+    @staticmethod
+    def _merge(handover: Handover, step: Step, timed: Timed) -> None:
+        runs = handover.steps.setdefault(step, [])
+        if runs and (abs(runs[-1].begin - timed.begin) < SAME_STEP_S or runs[-1].end is None):
+            if runs[-1].end is None:  # the first report of an end is the one with the least delay
+                runs[-1].end, runs[-1].ok = timed.end, timed.ok
+        elif not runs or timed.begin > runs[-1].begin:
+            runs.append(timed)
+
+    # --- what others ask ----------------------------------------------------------------------------------------
+
+    def priority(self, component: str, action: Action) -> float:
+        """Seconds of the path behind a step; only asked where ``max_parallel`` binds."""
+        if self._me not in self.limits or self.current is None:
+            return 0.0
+        plan = self._plan_of(self.current)
+        step = Step(component, self._me, action)
+        return next((planned.remaining_path_s for planned in plan.steps if planned.step == step), 0.0)
+
+    def _plan_of(self, handover: Handover) -> Plan:
+        """Made when somebody first asks: the first offline must not wait for it."""
+        if handover.plan is None:
+            handover.plan = make_plan(
+                self._board.group,
+                handover.move,
+                source=handover.source,
+                learned=self._learned(),
+                max_parallel=self.limits,
+            )
+        return handover.plan
+
+    def document(self) -> dict[str, Any] | None:
+        """The handover under way, or the latest, as the control protocol has it."""
+        return None if self.current is None else self.document_of(self.current)
+
+    def document_of(self, handover: Handover) -> dict[str, Any]:
+        plan = self._plan_of(handover)
+        now = self._clock.now()
+        elapsed = (handover.ended if handover.ended is not None else now) - handover.began
+        predicted = self._predict(handover, plan, elapsed) if handover.running else None
+        numbers = handover.measured or plan.numbers
+        return {
+            "version": 1,
+            "group": self._board.group.name,
+            "source": handover.source,
+            "target": handover.target,
+            "generation": handover.generation,
+            "cause": handover.cause.value,
+            "state": handover.state,
+            "elapsed_s": round(elapsed, 4),
+            "eta_s": None if predicted is None else round(max(0.0, predicted - elapsed), 3),
+            "makespan_s": _rounded(handover.makespan_s),
+            "detect_s": _rounded(handover.detect_s),
+            "limit_s": round(numbers.limit_s, 4),
+            "phased_s": round(numbers.phased_s, 4),
+            "serial_s": round(numbers.serial_s, 4),
+            "predicted_s": round(plan.predicted_s, 4),
+            "reason": handover.failure or handover.reason,
+            "steps": _step_documents(handover),
+            "plan": step_documents(plan),
+        }
+
+    def _predict(self, handover: Handover, plan: Plan, elapsed: float) -> float:
+        done, running = {}, {}
+        for step, runs in handover.steps.items():
+            if not runs or step not in plan.graph.index:
+                continue
+            begin = max(0.0, runs[-1].begin - handover.began)
+            if runs[-1].end is None:
+                running[step] = min(begin, elapsed)
+            elif runs[-1].ok:
+                done[step] = (begin, min(elapsed, max(begin, runs[-1].end - handover.began)))
+        return plan.predict(Progress(now_s=elapsed, done=done, running=running)).predicted_s
+
+    def _emit(self, event: Event, handover: Handover, **fields: Any) -> None:
+        numbers = handover.measured
+        if numbers is not None and not handover.running:
+            fields |= {
+                "makespan_s": _rounded(handover.makespan_s),
+                "limit_s": round(numbers.limit_s, 4),
+                "phased_s": round(numbers.phased_s, 4),
+                "serial_s": round(numbers.serial_s, 4),
+            }
+        if handover.detect_s is not None:
+            fields["detect_s"] = _rounded(handover.detect_s)
+        fields.setdefault("target", handover.target)
+        self._log.emit(
+            event,
+            group=self._board.group.name,
+            generation=handover.generation,
+            source=handover.source,
+            cause=handover.cause.value,
+            **fields,
+        )
+
+
+def _step_documents(handover: Handover) -> list[dict[str, Any]]:
+    found = [
+        {
+            "component": step.component,
+            "node": step.node,
+            "action": step.action.value,
+            "begin_s": round(timed.begin - handover.began, 4),
+            "end_s": None if timed.end is None else round(timed.end - handover.began, 4),
+            "ok": timed.ok,
+        }
+        for step, runs in handover.steps.items()
+        for timed in runs
+    ]
+    return sorted(found, key=lambda entry: entry["begin_s"])
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 4)

@@ -1,0 +1,210 @@
+"""Keeps this node's own lease: joins, renews by compare-and-swap, notices that it was fenced, leaves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import anyio
+
+from failoverd.domain.lease import LeaseSettings, expires
+from failoverd.domain.placement import Lease, LeaseState, Member
+from failoverd.errors import CoordinatorUnavailable, StartupError
+from failoverd.log.catalogue import Event
+from failoverd.ports import Change, Clock, Coordinator, Entry, EventLog, Expect, Put
+from failoverd.records import decode, encode, lease_key, node_key
+from failoverd.runtime.mirror import Contact, Mirror
+
+JOIN_RETRY_S = 0.2
+
+
+@dataclass(slots=True)
+class Held:
+    """The lease as this node holds it."""
+
+    incarnation: str
+    member_revision: int
+    lease: Lease
+    lease_revision: int
+    began: float
+    """When the last successful renewal was begun: the owner's time counts from here."""
+
+
+class LeaseKeeper:
+    def __init__(
+        self,
+        *,
+        node: str,
+        host: str,
+        settings: LeaseSettings,
+        coordinator: Coordinator,
+        mirror: Mirror,
+        contact: Contact,
+        clock: Clock,
+        log: EventLog,
+        new_incarnation: Callable[[], str],
+        alive: Callable[[float], bool],
+    ) -> None:
+        """``host`` identifies this machine and run_dir (a predecessor there is surely dead: we hold its lock).
+        ``alive(now)`` says whether the decision loop makes progress; without it nothing is renewed.
+        """
+        self._node, self._host = node, host
+        self.settings = settings
+        self._coordinator, self._mirror, self._contact = coordinator, mirror, contact
+        self._clock, self._log = clock, log
+        self._new_incarnation = new_incarnation
+        self._alive = alive
+        self.held: Held | None = None
+        self.on_lost: list[Callable[[str], None]] = []
+        self.on_renewed: list[Callable[[], None]] = []
+
+    @property
+    def usable_until(self) -> float:
+        return self.settings.usable_until(self.held.began) if self.held else 0.0
+
+    @property
+    def guard(self) -> Expect:
+        """What every transaction of this node compares: its own identity record, unchanged since it joined."""
+        return Expect(node_key(self._node), self.held.member_revision if self.held else -1)
+
+    # --- joining ------------------------------------------------------------------------------------------------
+
+    async def join(self) -> None:
+        """Become a member with a new incarnation. Raises ``StartupError`` when the node's name is in use."""
+        while self.held is None:
+            try:
+                await self._try_to_join()
+            except CoordinatorUnavailable as error:
+                self._contact.failed(str(error))
+                await self._pause(JOIN_RETRY_S)
+
+    async def _try_to_join(self) -> None:
+        member, lease = await self._read()
+        self._contact.answered()
+        await self._outwait_namesake(member, lease)
+        began = self._clock.now()
+        incarnation = self._new_incarnation()
+        mine = Member(
+            incarnation=incarnation, state=LeaseState.LIVE, host=self._host, by=self._node, at=self._clock.wall()
+        )
+        fresh = Lease(incarnation=incarnation, renewal=0, ttl_s=self.settings.ttl_s)
+        expects = [
+            Expect(node_key(self._node), member.revision if member else 0),
+            Expect(lease_key(self._node), lease.revision if lease else 0),
+        ]
+        values = {node_key(self._node): encode(mine), lease_key(self._node): encode(fresh)}
+        commit = await self._coordinator.commit(expects, [Put(key, value) for key, value in values.items()])
+        if not commit.ok:
+            return  # something changed since it was read: look again
+        self.held = Held(incarnation, commit.revision, fresh, commit.revision, began)
+        for key, value in values.items():
+            self._mirror.absorb(Change(key, value, commit.revision))
+        self._log.emit(Event.LEASE_ACQUIRED, incarnation=incarnation, ttl_s=self.settings.ttl_s)
+        self._renewed()
+
+    async def _read(self) -> tuple[Entry | None, Entry | None]:
+        return await self._coordinator.read(node_key(self._node)), await self._coordinator.read(lease_key(self._node))
+
+    async def _outwait_namesake(self, member: Entry | None, lease: Entry | None) -> None:
+        """A live record of another machine or run_dir is either a namesake's, who renews it, or will run out."""
+        if member is None or lease is None:
+            return
+        said = decode(Member, member.key, member.value)
+        if said.state is not LeaseState.LIVE or said.host == self._host:
+            return
+        ttl_s = decode(Lease, lease.key, lease.value).ttl_s
+        end = expires(self._clock.now(), ttl_s)
+        while self._clock.now() < end:
+            await self._pause(min(ttl_s / 10, max(0.001, end - self._clock.now())))
+            now = await self._coordinator.read(lease_key(self._node))
+            if now is not None and now.revision != lease.revision:
+                raise StartupError(
+                    f"node name {self._node!r} is in use by another running daemon (host {said.host}); "
+                    "give this one a name of its own (node: …) or stop the other"
+                )
+
+    # --- renewing -----------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Renew until cancelled; needs ``join`` first. Ends its round (and tells) when the lease was taken away."""
+        due = self._clock.now() + self.settings.renew_s
+        while True:
+            await self._clock.sleep_until(due)
+            due = max(due + self.settings.renew_s, self._clock.now())
+            if self.held is None or not self._alive(self._clock.now()):
+                continue
+            try:
+                with anyio.fail_after(self.settings.request_timeout_s):
+                    await self._renew(self.held)
+            except (CoordinatorUnavailable, TimeoutError) as error:
+                self._contact.failed(str(error) or "no answer within lease.request_timeout")
+
+    async def _renew(self, held: Held) -> None:
+        began = self._clock.now()
+        lease = replace(held.lease, renewal=held.lease.renewal + 1, ttl_s=self.settings.ttl_s)
+        key, value = lease_key(self._node), encode(lease)
+        commit = await self._coordinator.commit([Expect(key, held.lease_revision)], [Put(key, value)])
+        if commit.ok:
+            held.lease, held.lease_revision, held.began = lease, commit.revision, began
+            self._contact.answered()
+            self._mirror.absorb(Change(key, value, commit.revision))
+            self._renewed()
+        else:
+            await self._explain_conflict(held)
+
+    async def _explain_conflict(self, held: Held) -> None:
+        """Either an earlier renewal was applied though its answer was lost, or the lease is not ours any more."""
+        entry = await self._coordinator.read(lease_key(self._node))
+        self._contact.answered()
+        found = decode(Lease, entry.key, entry.value) if entry else None
+        ours = found is not None and found.incarnation == held.incarnation and found.state is LeaseState.LIVE
+        if entry is not None and found is not None and ours:
+            # It may have been applied long ago, so it does not count as a renewal; the next one will.
+            held.lease, held.lease_revision = found, entry.revision
+            await self._renew_once_more(held)
+            return
+        self.lost("fenced by another node" if found is not None else "the lease record is gone")
+
+    async def _renew_once_more(self, held: Held) -> None:
+        began = self._clock.now()
+        lease = replace(held.lease, renewal=held.lease.renewal + 1, ttl_s=self.settings.ttl_s)
+        key, value = lease_key(self._node), encode(lease)
+        commit = await self._coordinator.commit([Expect(key, held.lease_revision)], [Put(key, value)])
+        if commit.ok:
+            held.lease, held.lease_revision, held.began = lease, commit.revision, began
+            self._mirror.absorb(Change(key, value, commit.revision))
+            self._renewed()
+
+    def _renewed(self) -> None:
+        for callback in self.on_renewed:
+            callback()
+
+    def lost(self, why: str) -> None:
+        """The lease is not ours any more; nothing may be written until a new incarnation has joined."""
+        if self.held is None:
+            return
+        self._log.emit(Event.LEASE_LOST, reason=why, incarnation=self.held.incarnation)
+        self.held = None
+        for callback in self.on_lost:
+            callback(why)
+
+    # --- leaving ------------------------------------------------------------------------------------------------
+
+    async def leave(self, state: LeaseState, reason: str) -> None:
+        """Give the lease back: LEFT when nothing is online here, AWAY when groups were left running."""
+        if self.held is None:
+            return
+        held, self.held = self.held, None
+        member = Member(
+            incarnation=held.incarnation,
+            state=state,
+            host=self._host,
+            by=self._node,
+            reason=reason,
+            at=self._clock.wall(),
+        )
+        lease = replace(held.lease, state=state)
+        expects = [Expect(node_key(self._node), held.member_revision)]
+        writes = [Put(node_key(self._node), encode(member)), Put(lease_key(self._node), encode(lease))]
+        await self._coordinator.commit(expects, writes)
+
+    async def _pause(self, seconds: float) -> None:
+        await self._clock.sleep_until(self._clock.now() + seconds)

@@ -1,0 +1,142 @@
+"""What the coordinator holds, mirrored in memory and kept true by a watch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+
+from failoverd.domain.placement import Fault, Lease, Member, Placement
+from failoverd.errors import CoordinatorCorrupt, CoordinatorUnavailable
+from failoverd.log.catalogue import Event
+from failoverd.ports import Change, Clock, Coordinator, EventLog
+from failoverd.records import Kind, decode, parse_key
+
+RETRY_S = 0.2
+
+R = TypeVar("R", Placement, Member, Lease, Fault)
+K = TypeVar("K", str, tuple[str, str])
+
+
+@dataclass(frozen=True, slots=True)
+class Kept(Generic[R]):
+    """A record, its revision, and when this node saw that revision (own clock)."""
+
+    record: R
+    revision: int
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """Which record changed."""
+
+    kind: Kind
+    group: str = ""
+    node: str = ""
+
+
+class Contact:
+    """Whether the coordinator answers: told by every call that is made anyway."""
+
+    def __init__(self, log: EventLog) -> None:
+        self.ok = False
+        self._log = log
+        self._ever = False
+        self.on_back: list[Callable[[], None]] = []
+
+    def answered(self) -> None:
+        if self.ok:
+            return
+        self.ok = True
+        if self._ever:
+            self._log.emit(Event.COORDINATOR_BACK)
+            for callback in self.on_back:
+                callback()
+        self._ever = True
+
+    def failed(self, why: str) -> None:
+        if self.ok or not self._ever:
+            self._ever = True
+            self.ok = False
+            self._log.emit(Event.COORDINATOR_LOST, reason=why)
+
+
+class Mirror:
+    def __init__(self, coordinator: Coordinator, clock: Clock, log: EventLog, contact: Contact) -> None:
+        self._coordinator = coordinator
+        self._clock = clock
+        self._log = log
+        self._contact = contact
+        self.placements: dict[str, Kept[Placement]] = {}
+        self.members: dict[str, Kept[Member]] = {}
+        self.leases: dict[str, Kept[Lease]] = {}
+        self.faults: dict[tuple[str, str], Kept[Fault]] = {}
+        self.corrupt: dict[str, str] = {}
+        self.loaded = False
+        self._revisions: dict[str, int] = {}
+        self.on_news: list[Callable[[News], None]] = []
+        contact.on_back.append(self.see_leases_anew)
+
+    async def run(self) -> None:
+        """Keep the mirror true until cancelled."""
+        while True:
+            try:
+                await self._follow()
+            except CoordinatorUnavailable as error:
+                self._contact.failed(str(error))
+                await self._clock.sleep_until(self._clock.now() + RETRY_S)
+
+    async def _follow(self) -> None:
+        listing = await self._coordinator.list("")
+        self._contact.answered()
+        present = {entry.key for entry in listing.entries}
+        gone = [key for key in self._revisions if key not in present]
+        for key in gone:
+            self.absorb(Change(key, None, listing.revision))
+        for entry in listing.entries:
+            self.absorb(Change(entry.key, entry.value, entry.revision))
+        self.loaded = True
+        async with self._coordinator.watch("", listing.revision) as batches:
+            async for batch in batches:
+                for change in batch:
+                    self.absorb(change)
+
+    def absorb(self, change: Change) -> None:
+        """Take over one change; an older one than what is known is ignored. Also called with our own commits."""
+        if self._revisions.get(change.key, 0) >= change.revision:
+            return
+        self._revisions[change.key] = change.revision
+        try:
+            key = parse_key(change.key)
+            if key is None:
+                return
+            self._store(key.kind, key.group, key.node, change)
+        except CoordinatorCorrupt as error:
+            self.corrupt[change.key] = str(error)
+            self._log.emit(Event.COORDINATOR_CORRUPT, reason=str(error))
+            return
+        self.corrupt.pop(change.key, None)
+        for callback in self.on_news:
+            callback(News(key.kind, key.group, key.node))
+
+    def _store(self, kind: Kind, group: str, node: str, change: Change) -> None:
+        match kind:
+            case Kind.PLACEMENT:
+                self._keep(self.placements, group, Placement, change)
+            case Kind.NODE:
+                self._keep(self.members, node, Member, change)
+            case Kind.LEASE:
+                self._keep(self.leases, node, Lease, change)
+            case Kind.FAULT:
+                self._keep(self.faults, (group, node), Fault, change)
+
+    def _keep(self, where: dict[K, Kept[R]], name: K, kind: type[R], change: Change) -> None:
+        if change.value is None:
+            where.pop(name, None)
+        else:
+            where[name] = Kept(decode(kind, change.key, change.value), change.revision, self._clock.now())
+
+    def see_leases_anew(self) -> None:
+        """After an outage nobody could renew: give every lease its full time from now."""
+        now = self._clock.now()
+        for node, kept in self.leases.items():
+            self.leases[node] = replace(kept, seen_at=now)

@@ -1,0 +1,80 @@
+"""Finds out that an online component is not online any more: by events where its agent has them, else by polling.
+
+One coroutine per component, so that monitors of one component never overlap; their first polls are spread over the
+interval, so that those of many components do not come at once.
+"""
+
+import anyio
+
+from failoverd.domain.model import ComponentState
+from failoverd.ports import Clock, Presence, Probe
+from failoverd.runtime.component import ComponentRunner
+
+RECHECK_S = 1.0
+"""After a failed poll that does not count yet (``fall``), the next comes this much later, or an interval if shorter."""
+
+
+class Monitor:
+    def __init__(self, runner: ComponentRunner, clock: Clock, share: float) -> None:
+        """``share``: where in the interval this component's polls lie, 0 to 1."""
+        self._runner = runner
+        self._clock = clock
+        self._share = share
+        self._misses = 0
+        self._hits = 0
+
+    async def run(self) -> None:
+        while not self._runner.done:
+            news = self._runner.local.news()
+            if self._due():
+                await self._term()
+            else:
+                await news.wait()
+
+    def _due(self) -> bool:
+        local = self._runner.local
+        return local.state is ComponentState.ONLINE or (local.ignored and local.state is ComponentState.FAULTED)
+
+    async def _term(self) -> None:
+        """From the moment that the component is online until it is not (or is something else by its own doing)."""
+        since = self._runner.local.since
+        self._misses = self._hits = 0
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._poll)
+            group.start_soon(self._follow)
+            while not self._runner.done and self._due() and self._runner.local.since == since:
+                await self._runner.local.news().wait()
+            group.cancel_scope.cancel()
+
+    async def _poll(self) -> None:
+        interval = self._runner.component.monitor.interval_s
+        at = self._clock.now() + interval * (1 + self._share) / 2
+        while True:
+            await self._clock.sleep_until(at)
+            counted = self._judge(await self._runner.probe())
+            at = max(at + interval, self._clock.now())
+            if not counted:
+                at = self._clock.now() + min(interval, RECHECK_S)
+
+    async def _follow(self) -> None:
+        while (probe := await self._runner.watch()) is not None:
+            if probe.presence is not Presence.ONLINE:
+                self._runner.found(probe)
+                return
+            await self._clock.sleep_until(self._clock.now() + RECHECK_S)
+
+    def _judge(self, probe: Probe) -> bool:
+        """Count one poll; False where a failed one does not count yet and wants to be looked at again soon."""
+        policy = self._runner.component.monitor
+        if probe.presence is Presence.ONLINE:
+            self._misses, self._hits = 0, self._hits + 1
+            if self._hits >= policy.rise:
+                self._runner.recovered()
+            return True
+        self._misses, self._hits = self._misses + 1, 0
+        # That it is not there is a fact and needs no second look; that a check failed may be the check's fault.
+        definite = probe.presence is Presence.OFFLINE
+        if definite or self._misses >= policy.fall:
+            self._runner.found(probe, definite=definite)
+            return True
+        return False

@@ -1,0 +1,470 @@
+"""One node of the cluster: the parts put together, and the loop that decides.
+
+Everything reaches the world through ``NodePorts``, so that the same node runs as a daemon, in tests on a virtual
+clock, and in simulations.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import anyio
+from anyio.abc import TaskGroup
+
+from failoverd.domain.decide import Blocked, Obstacle, decide, next_deadline
+from failoverd.domain.durations import LearnedDurations
+from failoverd.domain.eligibility import choose
+from failoverd.domain.handover import Step
+from failoverd.domain.lease import LeaseSettings
+from failoverd.domain.model import Group, NodeSpec, OnStop, limits_of
+from failoverd.domain.placement import Cause, LeaseState
+from failoverd.domain.report import GroupReport
+from failoverd.domain.view import View
+from failoverd.errors import CoordinatorUnavailable
+from failoverd.log.catalogue import Event
+from failoverd.ports import Change, Clock, Coordinator, EventLog, Received, Transport
+from failoverd.records import Kind, placement_key
+from failoverd.runtime.actor import Actor, subject_of
+from failoverd.runtime.announcer import Announcer
+from failoverd.runtime.board import Authority, Board, Elsewhere
+from failoverd.runtime.component import Surroundings
+from failoverd.runtime.group import BuildAgent, GroupRunner
+from failoverd.runtime.handovers import HandoverBook
+from failoverd.runtime.lease_keeper import LeaseKeeper
+from failoverd.runtime.mirror import Contact, Mirror, News
+from failoverd.runtime.peers import Peers
+from failoverd.runtime.reporter import Reporter, hash_of
+from failoverd.runtime.slots import Slots
+from failoverd.runtime.view_builder import ViewBuilder
+
+DEBOUNCE_S = 0.005
+"""Changes of components are judged together within this time; news of placements and peers at once."""
+PROBE_PATIENCE_S = 15.0
+"""How long the first probes may hold up the node as a whole; what is still unknown then stays so by itself."""
+DROPS_REPORT_S = 10.0
+STOP_POLL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePorts:
+    clock: Clock
+    coordinator: Coordinator
+    transport: Transport
+    log: EventLog
+    build_agent: BuildAgent
+    new_incarnation: Callable[[], str]
+    host: str
+    """Identifies this machine and run_dir (see ``LeaseKeeper``)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSettings:
+    cluster: str
+    me: str
+    nodes: Mapping[str, NodeSpec]
+    groups: Mapping[str, Group]
+    interval_s: float
+    dead_after_s: float
+    lease: LeaseSettings
+
+
+class Node:
+    def __init__(self, settings: NodeSettings, ports: NodePorts, learned: LearnedDurations | None = None) -> None:
+        self.settings, self.ports = settings, ports
+        self.me, self.clock, self.log = settings.me, ports.clock, ports.log
+        self.learned = learned or LearnedDurations()
+        self.authority = Authority(settings.me)
+        self.groups: dict[str, GroupRunner] = {}
+        self.books: dict[str, HandoverBook] = {}
+        self.slots = Slots(settings.nodes[settings.me].max_parallel)
+        self.contact = Contact(ports.log)
+        self.mirror = Mirror(ports.coordinator, ports.clock, ports.log, self.contact)
+        self.peers = Peers(settings.me, settings.dead_after_s, ports.clock, ports.log)
+        self.keeper = LeaseKeeper(
+            node=settings.me,
+            host=ports.host,
+            settings=settings.lease,
+            coordinator=ports.coordinator,
+            mirror=self.mirror,
+            contact=self.contact,
+            clock=ports.clock,
+            log=ports.log,
+            new_incarnation=ports.new_incarnation,
+            alive=self._makes_progress,
+        )
+        self.actor = Actor(
+            me=settings.me,
+            coordinator=ports.coordinator,
+            mirror=self.mirror,
+            keeper=self.keeper,
+            contact=self.contact,
+            clock=ports.clock,
+            log=ports.log,
+        )
+        self.view_builder = ViewBuilder(
+            me=settings.me,
+            nodes=settings.nodes,
+            mirror=self.mirror,
+            peers=self.peers,
+            contact=self.contact,
+            authority=self.authority,
+            groups=self.groups,
+            settle_until=ports.clock.now() + 2 * settings.dead_after_s,
+        )
+        self.reporter = Reporter(self)
+        self.announcer = Announcer(self)
+        self.late_max_s = 0.0
+        """The worst lateness of a heartbeat so far."""
+        self.blocked: dict[str, Blocked] = {}
+        self.command_at: dict[str, float] = {}
+        """When the command arrived that the next change of a group's placement carries out."""
+        self._ticked = ports.clock.now()
+        self._tasks: TaskGroup | None = None
+        self._over = anyio.Event()
+        self._wake = anyio.Event()
+        self._dirty = anyio.Event()
+        self._decide_at = 0.0
+        self._drops_at = ports.clock.now() + DROPS_REPORT_S
+        self.became_ready = anyio.Event()
+        self.on_beat: list[Callable[[float], None]] = []
+        self._connect()
+
+    def _connect(self) -> None:
+        self.peers.configure(self.settings.nodes)
+        self.mirror.on_news.append(self._on_news)
+        self.keeper.on_lost.append(self._on_lease_lost)
+        self.keeper.on_renewed.append(self._on_renewed)
+        for group in self.settings.groups.values():
+            self.add_group(group)
+
+    # --- groups -------------------------------------------------------------------------------------------------
+
+    def add_group(self, group: Group) -> None:
+        """Begin to look after a group (its components are probed before anything else)."""
+        board = Board(group, self.authority, self.clock.now)
+        book = HandoverBook(board, self.clock, self.log, lambda: self.learned, limits_of(self.settings.nodes))
+        book.on_measured.append(self._learn)
+        around = Surroundings(
+            cluster=self.settings.cluster,
+            node=self.me,
+            clock=self.clock,
+            log=self.log,
+            slots=self.slots,
+            recorder=book,
+        )
+        runner = GroupRunner(board, self.ports.build_agent, around)
+        self.groups[group.name], self.books[group.name] = runner, book
+        runner.board.on_change.append(self._on_board_change)
+        kept = self.mirror.placements.get(group.name)
+        if kept is not None:
+            runner.board.place(kept.record)
+        if self._tasks is not None:
+            self._tasks.start_soon(runner.run)
+
+    def remove_group(self, name: str) -> None:
+        """Look after it no longer; nothing of it may be online here."""
+        self.groups.pop(name).end()
+        del self.books[name]
+
+    def reconfigure_nodes(self, nodes: Mapping[str, NodeSpec]) -> None:
+        """Take over changed limits of nodes (their names and addresses need a restart)."""
+        self.settings = replace(self.settings, nodes=nodes)
+        self.slots.resize(nodes[self.me].max_parallel)
+        for book in self.books.values():
+            book.limits = limits_of(nodes)
+
+    def _learn(self, measured: list[tuple[Step, float]]) -> None:
+        self.learned = self.learned.add_all(measured)
+
+    # --- life ---------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Live until ``stop`` is through. Raises ``StartupError`` (in a group) when the node's name is in use."""
+        async with anyio.create_task_group() as tasks:
+            self._tasks = tasks
+            tasks.start_soon(self.mirror.run)
+            tasks.start_soon(self.ports.transport.run, self._hear)
+            for runner in list(self.groups.values()):
+                tasks.start_soon(runner.run)
+            tasks.start_soon(self._send_changes)
+            tasks.start_soon(self._decide_for_ever)
+            tasks.start_soon(self._join_and_keep)
+            await self._over.wait()
+            tasks.cancel_scope.cancel()
+        self._tasks = None
+
+    async def _join_and_keep(self) -> None:
+        await self._join()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self.keeper.run)
+            with anyio.move_on_after(PROBE_PATIENCE_S):
+                for runner in list(self.groups.values()):
+                    for name in list(runner.board.locals):
+                        await self._until_probed(runner, name)
+            await self._until_mirrored()
+            self.authority.ready = True
+            self.became_ready.set()
+            self.wake_everything()
+
+    async def _join(self) -> None:
+        await self.keeper.join()
+        if self.keeper.held is not None:
+            self.ports.transport.reincarnate(self.keeper.held.incarnation)
+
+    async def _until_probed(self, runner: GroupRunner, name: str) -> None:
+        local = runner.board.locals.get(name)
+        while local is not None and not local.asked:
+            await local.news().wait()
+
+    async def _until_mirrored(self) -> None:
+        while not self.mirror.loaded:
+            await self.clock.sleep_until(self.clock.now() + STOP_POLL_S)
+
+    async def stop(self, reason: str, patience_s: float) -> None:
+        """Hand groups over (or leave them running, where their ``on_stop`` says so), give the lease back, end."""
+        self.log.emit(Event.DAEMON_STOPPING, reason=reason)
+        left_running = False
+        for runner in self.groups.values():
+            if runner.board.group.on_stop is OnStop.LEAVE and runner.board.present_count:
+                runner.board.hands_off = left_running = True
+        self.authority.stopping = True
+        self.wake_everything()
+        with anyio.move_on_after(patience_s):
+            while not all(self._let_go(runner) for runner in self.groups.values()):
+                await self.clock.sleep_until(self.clock.now() + STOP_POLL_S)
+        remains = [name for name, runner in self.groups.items() if runner.board.present_count]
+        state = LeaseState.AWAY if left_running or remains else LeaseState.LEFT
+        why = f"left running: {', '.join(remains)}" if remains else reason
+        with anyio.move_on_after(self.settings.lease.request_timeout_s):
+            try:
+                await self.keeper.leave(state, why)
+            except CoordinatorUnavailable as error:
+                self.contact.failed(str(error))
+        self._over.set()
+
+    def _let_go(self, runner: GroupRunner) -> bool:
+        board = runner.board
+        if board.hands_off:
+            return True
+        holds = board.placement is not None and self.me in board.placement.holders
+        return board.all_absent and not holds
+
+    # --- the loop that decides ----------------------------------------------------------------------------------
+
+    def wake(self, *, after_s: float = 0.0) -> None:
+        """Decide anew, at once or within ``after_s``."""
+        at = self.clock.now() + after_s
+        if at < self._decide_at:
+            self._decide_at = at
+            self._wake.set()
+
+    def wake_everything(self) -> None:
+        for runner in self.groups.values():
+            runner.board.wake_all()
+        self.wake()
+
+    async def _decide_for_ever(self) -> None:
+        beat_at = self.clock.now()
+        while True:
+            now = self._ticked = self.clock.now()
+            if now >= beat_at:
+                self.late_max_s = max(self.late_max_s, now - beat_at) if self.authority.ready else 0.0
+                self._beat(now)
+                beat_at = max(beat_at + self.settings.interval_s, now)
+            self._judge_lease(now)
+            if now >= self._decide_at:
+                self._decide_at = min(beat_at, self._decide(now))
+            self._wake = anyio.Event()
+            until = min(beat_at, self._decide_at)
+            if until > now:
+                with anyio.move_on_after(until - now):
+                    await self._wake.wait()
+            else:
+                await anyio.lowlevel.checkpoint()
+
+    def _makes_progress(self, now: float) -> bool:
+        """Whether the loop above runs: what renewals are fed by."""
+        return now - self._ticked <= max(3 * self.settings.interval_s, self.settings.dead_after_s / 2)
+
+    def _beat(self, now: float) -> None:
+        if self.peers.tick(now):
+            self._decide_at = now
+        trusted = self.peers.trusts(now)
+        if trusted != self.authority.trusted:
+            self.authority.trusted = trusted
+            self.wake_everything()
+        self.ports.transport.send(self.reporter.state(now))
+        for callback in self.on_beat:
+            callback(now)
+        if now >= self._drops_at:
+            self._drops_at = now + DROPS_REPORT_S
+            if drops := self.ports.transport.drain_drops():
+                self.log.emit(Event.DATAGRAMS_DROPPED, counts=drops)
+
+    def _decide(self, now: float) -> float:
+        """One round; returns when the next is due although nothing is heard."""
+        view = self.view_builder.build(now)
+        blocked = {}
+        for decision in decide(view):
+            if isinstance(decision, Blocked):
+                blocked[decision.group] = decision
+            elif self._tasks is not None and self.actor.claim(subject_of(decision)):
+                self._tasks.start_soon(self.actor.carry_out, decision)
+        self._note_blocked(view, blocked)
+        self._prepare_for(view)
+        for book in self.books.values():
+            book.check()
+        self.announcer.announce()
+        deadlines = (next_deadline(view), self.peers.next_deadline(), self.authority.usable_until)
+        return min((at for at in deadlines if at is not None and at > now), default=now + self.settings.interval_s)
+
+    def _note_blocked(self, view: View, blocked: dict[str, Blocked]) -> None:
+        if not (view.lease_usable and view.trusted and view.ready and view.coordinator_ok):
+            return  # nothing was judged: what was blocked still is
+        for name, found in blocked.items():
+            if found.obstacle in Obstacle and self.groups[name].board.owned:
+                self.books[name].fail(found.text)
+        self.blocked = blocked
+
+    def _prepare_for(self, view: View) -> None:
+        """Where the owner is suspected and we are the likely successor, begin what touches nothing exclusive."""
+        for name, group in view.groups.items():
+            placement = group.placement
+            suspected = placement is not None and self.peers.suspected(placement.owner)
+            if suspected and placement is not None:
+                suspected = choose(view, group, without=frozenset({placement.owner})) == self.me
+            self.groups[name].board.suspect(suspected)
+
+    # --- the lease ----------------------------------------------------------------------------------------------
+
+    def _on_renewed(self) -> None:
+        self.authority.usable_until = self.keeper.usable_until
+
+    def _judge_lease(self, now: float) -> None:
+        """Self-stop once the lease could not be renewed in time; back to normal once it could."""
+        usable = now < self.authority.usable_until
+        if usable and self.authority.force:
+            self.authority.force = False
+            self.wake_everything()
+        elif not usable and not self.authority.force and any(r.board.present_count for r in self.groups.values()):
+            if not self.authority.ready:
+                return  # not joined yet: what runs here is still a predecessor's, within its own lease
+            self.log.emit(Event.LEASE_SELF_STOP, reason="the lease could not be renewed in time")
+            self.authority.force = True
+            for runner in self.groups.values():
+                runner.cut_short()
+            self.wake_everything()
+
+    def _on_lease_lost(self, why: str) -> None:
+        self.authority.usable_until = 0.0
+        if self._tasks is not None:
+            self._tasks.start_soon(self._rejoin, why)
+        self.wake()
+
+    async def _rejoin(self, why: str) -> None:
+        """With a new incarnation, once nothing is online here any more."""
+        del why
+        while any(runner.board.present_count for runner in self.groups.values()):
+            await self.clock.sleep_until(self.clock.now() + STOP_POLL_S)
+        await self._join()
+        self.wake_everything()
+
+    # --- news ---------------------------------------------------------------------------------------------------
+
+    def _on_board_change(self) -> None:
+        self._dirty.set()
+        self.wake(after_s=DEBOUNCE_S)
+
+    async def _send_changes(self) -> None:
+        """A change of state is sent at once; all changes of one round of the event loop go together."""
+        while True:
+            await self._dirty.wait()
+            self._dirty = anyio.Event()
+            if self.keeper.held is not None:
+                self.ports.transport.send(self.reporter.state(self.clock.now()))
+
+    def _hear(self, received: Received) -> None:
+        if self.peers.hear(received):
+            self.wake()
+        if not received.fresh:
+            return
+        member = self.mirror.members.get(received.peer)
+        if member is None or member.record.incarnation != received.incarnation:
+            return
+        for name, report in received.state.groups.items():
+            if name in self.groups:
+                self._hear_of_group(name, report, received)
+
+    def _hear_of_group(self, name: str, report: GroupReport, received: Received) -> None:
+        board = self.groups[name].board
+        names = board.names if report.names_hash == hash_of(board.names) else report.names
+        known = board.placement.generation if board.placement else 0
+        if report.generation > known and self._tasks is not None and self.actor.claim(f"read {name}"):
+            self._tasks.start_soon(self._reread, name)
+        if names is None or len(names) != len(report.marks):
+            return  # it looks after other components than we do, and has not been told so yet
+        board.heard(received.peer, Elsewhere(received.incarnation, report.generation, names, report.marks))
+        self.books[name].reported(received.peer, received.at, report.steps)
+
+    async def _reread(self, group: str) -> None:
+        """A peer acts on a newer placement than we know: do not wait for the watch."""
+        try:
+            entry = await self.ports.coordinator.read(placement_key(group))
+            if entry is not None:
+                self.mirror.absorb(Change(entry.key, entry.value, entry.revision))
+        except CoordinatorUnavailable as error:
+            self.contact.failed(str(error))
+        finally:
+            self.actor.release(f"read {group}")
+
+    def _on_news(self, news: News) -> None:
+        if news.kind is Kind.PLACEMENT and news.group in self.groups:
+            self._on_placement(news.group)
+        elif news.kind is Kind.NODE:
+            self._on_member(news.node)
+        if news.kind is not Kind.LEASE:
+            self.wake()
+
+    def _on_placement(self, name: str) -> None:
+        board, kept, now = self.groups[name].board, self.mirror.placements.get(name), self.clock.now()
+        old, new = board.placement, kept.record if kept else None
+        if new is not None:
+            heard_at = self.peers.heard_at(new.source) if new.source and new.cause is Cause.NODE_LOST else None
+            began = self.command_at.pop(name, now)
+            self.books[name].placed(old, new, began=began, detect_s=None if heard_at is None else now - heard_at)
+            self.view_builder.count_move(name, old, new, now)
+            if old is None or (old.generation, old.wanted) != (new.generation, new.wanted):
+                self._log_placement(name)
+        board.place(new)
+
+    def _log_placement(self, name: str) -> None:
+        kept = self.mirror.placements[name].record
+        self.log.emit(
+            Event.PLACEMENT_CHANGED,
+            group=name,
+            generation=kept.generation,
+            owner=kept.owner,
+            wanted=kept.wanted.value,
+            cause=kept.cause.value,
+            reason=kept.reason,
+            by=kept.by,
+        )
+
+    def _on_member(self, name: str) -> None:
+        kept = self.mirror.members.get(name)
+        if kept is None:
+            return
+        if name == self.me:
+            held = self.keeper.held
+            if held and kept.record.incarnation == held.incarnation and kept.record.state is LeaseState.FENCED:
+                self.keeper.lost(f"fenced by {kept.record.by}: {kept.record.reason}")
+            return
+        if kept.record.state is LeaseState.LIVE:
+            self.ports.transport.expect(name, kept.record.incarnation)
+        elif kept.record.state is LeaseState.FENCED:
+            self.log.emit(Event.PEER_FENCED, peer=name, by=kept.record.by, reason=kept.record.reason)
+        else:
+            self.log.emit(Event.PEER_LEFT, peer=name, state=kept.record.state.value, reason=kept.record.reason)
+        for runner in self.groups.values():
+            said = runner.board.elsewhere.get(name)
+            if said is not None and said.incarnation != kept.record.incarnation:
+                runner.board.forget_peer(name)

@@ -1,0 +1,59 @@
+"""Turns at a bounded number of operations (``max_parallel``): the longest remaining path goes first."""
+
+import heapq
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+
+import anyio
+
+
+class Slots:
+    """Without a limit a turn is had at once, and nothing is ever waited for."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._limit = limit
+        self._taken = 0
+        self._waiting: list[tuple[float, int, anyio.Event]] = []
+        self._tickets = count()
+
+    def resize(self, limit: int | None) -> None:
+        self._limit = limit
+        self._admit()
+
+    @property
+    def _free(self) -> bool:
+        return self._limit is None or self._taken < self._limit
+
+    @asynccontextmanager
+    async def turn(self, priority: float) -> AsyncIterator[None]:
+        """Hold one slot; of those who wait, the highest ``priority`` (seconds of remaining path) is admitted first."""
+        if self._free and not self._waiting:
+            self._taken += 1
+        else:
+            await self._wait(priority)
+        try:
+            yield
+        finally:
+            self._taken -= 1
+            self._admit()
+
+    async def _wait(self, priority: float) -> None:
+        admitted = anyio.Event()
+        place = (-priority, next(self._tickets), admitted)
+        heapq.heappush(self._waiting, place)
+        try:
+            await admitted.wait()
+        except BaseException:  # cancelled: give the place in the queue, or the slot already granted, back
+            if admitted.is_set():
+                self._taken -= 1
+                self._admit()
+            else:
+                self._waiting.remove(place)
+                heapq.heapify(self._waiting)
+            raise
+
+    def _admit(self) -> None:
+        while self._waiting and self._free:
+            self._taken += 1
+            heapq.heappop(self._waiting)[2].set()

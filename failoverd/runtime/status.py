@@ -1,0 +1,166 @@
+"""The status document (design, section 9): what this node knows, and why anything is not plain."""
+
+from typing import Any
+
+from failoverd.domain.detector import LinkState, Liveness, PeerView
+from failoverd.domain.eligibility import TEXT, Refusal, refusals
+from failoverd.domain.machine import waiting_for
+from failoverd.domain.model import ComponentState
+from failoverd.domain.placement import LeaseState
+from failoverd.domain.view import GroupView, NodeView, View
+from failoverd.runtime.node import Node
+
+
+def status_document(node: Node, *, coordinator_type: str, group: str | None = None) -> dict[str, Any]:
+    view = node.view_builder.build(node.clock.now())
+    peers = node.peers.current_views()
+    names = [name for name in node.groups if group is None or name == group]
+    return {
+        "version": 1,
+        "cluster": node.settings.cluster,
+        "node": node.me,
+        "coordinator": {"type": coordinator_type, "state": "ok" if node.contact.ok else "lost"},
+        "nodes": {name: _node(node, view, each, peers.get(name)) for name, each in view.nodes.items()},
+        "groups": {name: group_document(node, view, name) for name in names},
+        "faults_of_config": [],
+    }
+
+
+# --- nodes ----------------------------------------------------------------------------------------------------
+
+
+def _node(node: Node, view: View, each: NodeView, peer: PeerView | None) -> dict[str, Any]:
+    mine = each.name == node.me
+    said = node.peers.said.get(each.name)
+    coordinator_ok = node.contact.ok if mine else said is not None and said.coordinator_ok
+    state, reason = _node_state(node, view, each, peer)
+    document: dict[str, Any] = {
+        "state": state,
+        "reason": reason,
+        "self": mine,
+        "role": node.settings.nodes[each.name].role.value,
+        "ready": each.ready,
+        "incarnation": each.incarnation,
+        "lease_s": _lease_left(node, view, each),
+        "lease": _lease(node, view, each),
+        "links": {} if mine or peer is None else _links(node, view, each.name, peer),
+        "coordinator": "ok" if coordinator_ok else "lost",
+    }
+    if mine:
+        document["heartbeat_late_ms_max"] = round(node.late_max_s * 1000, 3)
+        document["dropped"] = dict(node.ports.transport.counters.dropped)
+    return document
+
+
+def _node_state(node: Node, view: View, each: NodeView, peer: PeerView | None) -> tuple[str, str]:
+    """Of ``up, suspected, down, fenced, draining``, with what is not plain about it."""
+    if each.member is LeaseState.FENCED:
+        kept = node.mirror.members[each.name].record
+        return "fenced", f"by {kept.by}: {kept.reason}"
+    if each.member is None:
+        return "down", "has not joined the cluster yet"
+    if each.member is not LeaseState.LIVE:
+        return "down", node.mirror.members[each.name].record.reason or "was stopped"
+    if each.name == node.me:
+        return "up", _own_reason(node, view)
+    if peer is None or peer.state is Liveness.SUSPECTED:
+        renewing = each.lease_expires_at is not None and view.now < each.lease_expires_at
+        return "suspected", "sends no heartbeats" + (", but its lease has not run out" if renewing else "")
+    return "up", _peer_reason(each, peer)
+
+
+def _own_reason(node: Node, view: View) -> str:
+    if node.authority.force:
+        return "its lease could not be renewed in time: taking everything offline"
+    if not node.contact.ok:
+        return "cannot reach the coordinator"
+    if not view.trusted:
+        return "was stalled; waits until the peers have been heard again"
+    if view.stopping:
+        return "is stopping"
+    return "" if view.ready else "is still finding out what runs here"
+
+
+def _peer_reason(each: NodeView, peer: PeerView) -> str:
+    if each.stopping:
+        return "is stopping"
+    if not each.ready:
+        return "is still finding out what runs there"
+    worse = [link for link in peer.links if link.state in {LinkState.DOWN, LinkState.ONE_WAY}]
+    return f"{len(worse)} of {len(peer.links)} links do not work" if worse else ""
+
+
+def _lease_left(node: Node, view: View, each: NodeView) -> float | None:
+    if each.name == node.me:
+        held = node.keeper.held
+        return round(max(0.0, node.settings.lease.ends(held.began) - view.now), 3) if held else None
+    if each.member is not LeaseState.LIVE or each.lease_expires_at is None:
+        return None
+    return round(max(0.0, each.lease_expires_at - view.now), 3)
+
+
+def _lease(node: Node, view: View, each: NodeView) -> dict[str, Any]:
+    state = each.member.value if each.member else "none"
+    return {"state": state, "remaining_s": _lease_left(node, view, each)}
+
+
+def _links(node: Node, view: View, name: str, peer: PeerView) -> dict[str, Any]:
+    found = {}
+    for (host, port), link in zip(node.peers.addresses(name), peer.links, strict=False):
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        heard = None if link.heard_at is None else round(view.now - link.heard_at, 3)
+        found[address] = {"state": link.state.value, "heard_s": heard}
+    return found
+
+
+# --- groups ---------------------------------------------------------------------------------------------------
+
+
+def group_document(node: Node, view: View, name: str) -> dict[str, Any]:
+    board, group = node.groups[name].board, view.groups[name]
+    placement, condition = group.placement, node.announcer.condition(name)
+    return {
+        "state": condition.state.value,
+        "reason": condition.reason,
+        "owner": placement.owner if placement else None,
+        "generation": placement.generation if placement else 0,
+        "holders": list(placement.holders) if placement else [],
+        "wanted": placement.wanted.value if placement else None,
+        "cause": placement.cause.value if placement else None,
+        "cause_reason": placement.reason if placement else "",
+        "by": placement.by if placement else "",
+        "frozen": False,
+        "mode": board.group.mode.value,
+        "nodes": list(board.group.nodes),
+        "refusals": _refusals(view, group),
+        "components": _components(node, name),
+        "spec": {
+            n: {"type": c.type, "depends_on": list(c.depends_on), "critical": c.critical}
+            for n, c in board.group.components.items()
+        },
+        "handover": node.books[name].document(),
+    }
+
+
+def _refusals(view: View, group: GroupView) -> dict[str, str]:
+    found = {}
+    for name, why in refusals(view, group).items():
+        detail = f": {group.faults[name]}" if why is Refusal.FAULTED and group.faults.get(name) else ""
+        found[name] = TEXT[why] + detail
+    return found
+
+
+def _components(node: Node, name: str) -> dict[str, dict[str, Any]]:
+    board, now = node.groups[name].board, node.clock.now()
+    found: dict[str, dict[str, Any]] = {}
+    for component, states in node.announcer.states(name).items():
+        found[component] = {}
+        for where, state in states.items():
+            found[component][where] = {"state": state.value, "since": None, "reason": ""}
+        local = board.locals[component]
+        waits = waiting_for(board.situation(component)) if local.state is not ComponentState.UNKNOWN else ""
+        found[component][node.me] |= {
+            "since": round(now - local.since, 3),
+            "reason": local.given_up or local.reason or waits,
+        }
+    return found

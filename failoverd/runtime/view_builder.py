@@ -1,0 +1,118 @@
+"""Builds the view that ``decide`` judges from what the parts of the node know."""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from failoverd.domain.lease import expires
+from failoverd.domain.model import NodeSpec, Role
+from failoverd.domain.placement import Cause, Placement
+from failoverd.domain.report import RELEASED_MARKS, Mark, PeerState
+from failoverd.domain.view import GroupView, NodeView, View
+from failoverd.runtime.board import Authority
+from failoverd.runtime.group import GroupRunner
+from failoverd.runtime.mirror import Contact, Mirror
+from failoverd.runtime.peers import Peers
+
+MOVES_MAX = 64
+
+
+@dataclass(slots=True)
+class ViewBuilder:
+    me: str
+    nodes: Mapping[str, NodeSpec]
+    mirror: Mirror
+    peers: Peers
+    contact: Contact
+    authority: Authority
+    groups: Mapping[str, GroupRunner]
+    settle_until: float
+    moves: dict[str, deque[float]] = field(default_factory=dict)
+
+    def build(self, now: float) -> View:
+        return View(
+            me=self.me,
+            now=now,
+            nodes={name: self._node(name) for name in self.nodes},
+            groups={name: self._group(runner, now) for name, runner in self.groups.items()},
+            ready=self.authority.ready,
+            lease_usable=now < self.authority.usable_until,
+            coordinator_ok=self.contact.ok and self.mirror.loaded,
+            trusted=self.authority.trusted,
+            stopping=self.authority.stopping,
+            settle_until=self.settle_until,
+        )
+
+    def count_move(self, group: str, old: Placement | None, new: Placement, now: float) -> None:
+        """Automatic changes of owner count against ``max_moves``; an operator's word starts the count anew."""
+        if old is None or old.generation == new.generation:
+            return
+        times = self.moves.setdefault(group, deque(maxlen=MOVES_MAX))
+        if new.cause in {Cause.FAULT, Cause.NODE_LOST}:
+            times.append(now)
+        elif new.cause is Cause.OPERATOR:
+            times.clear()
+
+    def _node(self, name: str) -> NodeView:
+        member, lease = self.mirror.members.get(name), self.mirror.leases.get(name)
+        mine = name == self.me
+        said = self.present(name)
+        return NodeView(
+            name=name,
+            witness=self.nodes[name].role is Role.WITNESS,
+            heard=mine or self.peers.heard(name),
+            ready=self.authority.ready if mine else said is not None and said.ready,
+            stopping=self.authority.stopping if mine else said is not None and said.stopping,
+            member=member.record.state if member else None,
+            member_revision=member.revision if member else 0,
+            lease_revision=lease.revision if lease else 0,
+            incarnation=member.record.incarnation if member else "",
+            lease_expires_at=expires(lease.seen_at, lease.record.ttl_s) if lease else None,
+            config_hashes={g: report.config_hash for g, report in said.groups.items()} if said else {},
+            online=self._online_here() if mine else _online(said),
+            unprobed=frozenset(g for g, r in said.groups.items() if Mark.UNKNOWN in r.marks) if said else frozenset(),
+        )
+
+    def present(self, peer: str) -> PeerState | None:
+        """What a peer last said, if it said so as the incarnation that its record names."""
+        member = self.mirror.members.get(peer)
+        if member is None or self.peers.incarnations.get(peer) != member.record.incarnation:
+            return None
+        return self.peers.said.get(peer)
+
+    def _online_here(self) -> dict[str, int]:
+        return {name: runner.board.present_count for name, runner in self.groups.items()}
+
+    def _group(self, runner: GroupRunner, now: float) -> GroupView:
+        board, group = runner.board, runner.board.group
+        kept = self.mirror.placements.get(group.name)
+        given_up = board.given_up_critical()
+        return GroupView(
+            group=group,
+            placement=kept.record if kept else None,
+            revision=kept.revision if kept else 0,
+            all_absent=board.all_absent,
+            given_up=given_up,
+            given_up_reason=board.locals[given_up].given_up if given_up else "",
+            faults=self._faults(group.name, group.fault_expiry_s, now),
+            recent_moves=self._recent_moves(group.name, group.move_window_s, now),
+        )
+
+    def _faults(self, group: str, expiry_s: float, now: float) -> dict[str, str]:
+        return {
+            node: kept.record.reason
+            for (of_group, node), kept in self.mirror.faults.items()
+            if of_group == group and now - kept.seen_at < expiry_s
+        }
+
+    def _recent_moves(self, group: str, window_s: float, now: float) -> int:
+        return sum(now - at < window_s for at in self.moves.get(group, ()))
+
+
+def _online(said: PeerState | None) -> dict[str, int]:
+    if said is None:
+        return {}
+    return {
+        name: sum(mark not in RELEASED_MARKS and mark != Mark.UNKNOWN for mark in report.marks)
+        for name, report in said.groups.items()
+    }
