@@ -176,7 +176,7 @@ class Trial:
         """Begin the records anew."""
         self.records.unlink(missing_ok=True)
 
-    def settle(self, owner: str, timeout_s: float = 60.0) -> dict[str, Any]:
+    def settle(self, owner: str | None, timeout_s: float = 60.0) -> dict[str, Any]:
         return self.cluster.wait_group(GROUP, state="online", owner=owner, timeout_s=timeout_s)
 
     def switch(self, *, by: str | None = None, timeout_s: float = 120.0) -> tuple[Move, dict[str, Any]]:
@@ -185,7 +185,7 @@ class Trial:
         target = next(name for name in self.cluster.nodes if name != source)
         self.forget()
         asked_at = wall()
-        document = self[by or source].ask("switch", group=GROUP, to=target, wait=True, timeout_s=timeout_s)
+        document = self[by or source].ask("switch", group=GROUP, to=target, wait=True, updates=False, timeout_s=timeout_s)
         self.settle(target)
         return self.move(source, target, asked_at), document
 
@@ -232,8 +232,8 @@ def trial(
     components: Callable[[Path], dict[str, Any]] | None = None,
     online: bool = True,
 ) -> Iterator[Trial]:
-    """Two daemons with a group of `exec` components (or ``components``), online on node a; everything is ended and
-    removed at the end. ``settings`` go beside ``groups`` in the configuration."""
+    """Two daemons with a group of `exec` components (or ``components``), online on one of them; everything is ended
+    and removed at the end. ``settings`` go beside ``groups`` in the configuration."""
     with tempfile.TemporaryDirectory(prefix="failoverd-trial-", ignore_cleanup_errors=True) as directory:
         root = Path(directory)
         os.mkfifo(root / "pipe")
@@ -252,7 +252,7 @@ def trial(
             cluster.start()
             made_trial = Trial(cluster=cluster, shape=shape)
             if online:
-                made_trial.settle("a")
+                made_trial.settle(None)
             yield made_trial
         finally:
             cluster.end()

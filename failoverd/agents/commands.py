@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -107,14 +108,20 @@ def argv(command: list[str] | str) -> tuple[str, ...]:
     return (SHELL, "-c", command) if isinstance(command, str) else tuple(command)
 
 
-def environment(call: Call, keys: CommandKeys) -> dict[str, str]:
-    """A clean base, what the command is called for, and what was configured; nothing else of the daemon's own."""
+@cache
+def _base(own_user: bool) -> dict[str, str]:
+    """What is handed on of the daemon's own environment, which does not change while it runs."""
     env = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
     env.setdefault("LANG", "C.UTF-8")
-    env["PATH"] = search_path(keys)
-    if keys.user is None:  # else the spawner sets HOME, USER and LOGNAME from the user's account
+    env["PATH"] = os.environ.get("PATH") or DEFAULT_PATH
+    if own_user:  # else the spawner sets HOME, USER and LOGNAME from the user's account
         env["HOME"] = os.environ.get("HOME", "/")
-    env |= {
+    return env
+
+
+def environment(call: Call, keys: CommandKeys) -> dict[str, str]:
+    """A clean base, what the command is called for, and what was configured; nothing else of the daemon's own."""
+    env = _base(keys.user is None) | {
         f"{PREFIX}CLUSTER": call.cluster,
         f"{PREFIX}NODE": call.node,
         f"{PREFIX}GROUP": call.group,

@@ -25,7 +25,7 @@ def carry_out(
     """``params`` hold the group and where to; returns the exit status."""
     group = str(params["group"])
     asked = {key: value for key, value in params.items() if value is not None}
-    asked |= {"wait": wait, "timeout_s": timeout_s}
+    asked |= {"wait": wait, "timeout_s": timeout_s, "updates": wait and not as_json}
     limit = timeout_s + ANSWER_S if wait else ACCEPT_S
 
     drawn = wait and not as_json and sys.stdout.isatty()

@@ -39,9 +39,11 @@ def _etcd(tree: Map, root: Map, findings: Findings) -> EtcdSettings | None:
     keys = findings.validate(EtcdKeys, tree, within="'coordinator'")
     if keys is None:
         return None
-    findings.warn(
-        root.key_mark("coordinator"), "a coordinator of type 'etcd' is not yet acted on: the daemon refuses it"
-    )
+    if keys.managed:
+        findings.warn(
+            root.key_mark("coordinator"),
+            "a coordinator with 'managed: true' is not yet acted on: the daemon refuses it",
+        )
     return EtcdSettings(
         endpoints=tuple(keys.endpoints or ()),
         managed=keys.managed,

@@ -12,8 +12,8 @@ from typing import Any
 
 import anyio
 from anyio import CancelScope
-from anyio.abc import SocketAttribute, SocketListener, SocketStream
 
+from failoverd.control.connection import Connection, Gone, accept
 from failoverd.control.outbox import Outbox
 from failoverd.control.protocol import REQUEST_MAX, SOCKET_NAME, Kind, line, parse_request
 from failoverd.control.rundir import peer_credentials
@@ -24,7 +24,6 @@ from failoverd.ports import Caller, ControlHandler, EventLog
 ACCEPT_PAUSE_S = 0.2
 COMPLAINT_INTERVAL_S = 1.0
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_GONE = (anyio.BrokenResourceError, anyio.ClosedResourceError, anyio.EndOfStream)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +45,7 @@ class ControlServer:
     def __init__(
         self, listener: socket, run_dir: Path, handler: ControlHandler, log: EventLog, limits: Limits | None = None
     ) -> None:
-        self._raw = listener
+        self._listener = listener
         self._path = run_dir / SOCKET_NAME
         self._handler = handler
         self._log = log
@@ -59,77 +58,74 @@ class ControlServer:
         """Serve until cancelled; then end the requests under way and remove the socket."""
         inode = os.lstat(self._path).st_ino
         try:
-            async with await SocketListener.from_socket(self._raw) as listener, anyio.create_task_group() as clients:
+            async with anyio.create_task_group() as clients:
                 while True:
-                    stream = await self._accepted(listener)
-                    if stream is not None:
-                        clients.start_soon(self._client, stream)
+                    client = await self._accepted()
+                    if client is not None:
+                        clients.start_soon(self._client, client)
         finally:
+            self._listener.close()
             # A successor may have put its own socket there already.
             with suppress(FileNotFoundError):
                 if os.lstat(self._path).st_ino == inode:
                     self._path.unlink()
 
-    async def _accepted(self, listener: SocketListener) -> SocketStream | None:
+    async def _accepted(self) -> Connection | None:
         try:
-            return await listener.accept()
-        except anyio.BrokenResourceError as error:
-            cause = error.__cause__
-            if not isinstance(cause, OSError) or cause.errno not in _SHORTAGES:
+            return await accept(self._listener)
+        except OSError as error:
+            if error.errno not in _SHORTAGES:
                 raise
-            self._complain(f"cannot accept: {cause.strerror}", None)
+            self._complain(f"cannot accept: {error.strerror}", None)
             await anyio.sleep(ACCEPT_PAUSE_S)
             return None
 
-    async def _client(self, stream: SocketStream) -> None:
-        raw = stream.extra(SocketAttribute.raw_socket)  # noqa: S610 (anyio's attributes, no Django)
-        pid, uid, gid = peer_credentials(raw)
+    async def _client(self, client: Connection) -> None:
+        pid, uid, gid = peer_credentials(client.raw)
         caller = Caller(pid=pid, uid=uid, gid=gid)
         self._clients += 1
         try:
-            async with stream:
-                if self._clients > self._limits.clients_max:
-                    await self._cut_off(
-                        stream, caller, Kind.REFUSED, "too many clients on the control socket; try again"
-                    )
-                else:
-                    await self._converse(stream, caller)
-        except _GONE:
+            if self._clients > self._limits.clients_max:
+                await self._cut_off(client, caller, Kind.REFUSED, "too many clients of the control socket")
+            else:
+                await self._converse(client, caller)
+        except Gone:
             return
         finally:
             self._clients -= 1
+            client.close()
 
-    async def _converse(self, stream: SocketStream, caller: Caller) -> None:
+    async def _converse(self, client: Connection, caller: Caller) -> None:
         try:
             with anyio.fail_after(self._limits.request_timeout_s):
-                data = await _request(stream)
+                data = await _request(client)
             if data is None:
                 return
             command, params = parse_request(data)
         except TimeoutError:
-            await self._cut_off(stream, caller, Kind.USAGE, "no whole request came in time")
+            await self._cut_off(client, caller, Kind.USAGE, "no whole request came in time")
             return
         except ValueError as error:
-            await self._cut_off(stream, caller, Kind.USAGE, str(error))
+            await self._cut_off(client, caller, Kind.USAGE, str(error))
             return
-        await self._carry_out(stream, caller, command, params)
+        await self._carry_out(client, caller, command, params)
 
-    async def _carry_out(self, stream: SocketStream, caller: Caller, command: str, params: dict[str, Any]) -> None:
+    async def _carry_out(self, client: Connection, caller: Caller, command: str, params: dict[str, Any]) -> None:
         outbox = Outbox(lines_max=self._limits.updates_max, bytes_max=self._limits.update_bytes_max)
         async with anyio.create_task_group() as request:
-            request.start_soon(_end_when_gone, stream, request.cancel_scope)
-            request.start_soon(self._send, stream, caller, outbox, request.cancel_scope)
+            request.start_soon(_end_when_gone, client, request.cancel_scope)
+            request.start_soon(self._send, client, caller, outbox, request.cancel_scope)
             outbox.finish(await self._answer(command, params, caller, outbox))
 
-    async def _send(self, stream: SocketStream, caller: Caller, outbox: Outbox, request: CancelScope) -> None:
+    async def _send(self, client: Connection, caller: Caller, outbox: Outbox, request: CancelScope) -> None:
         """Send until the final document is out or the client is lost, then end the request."""
         try:
             while data := await outbox.take():
                 with anyio.fail_after(self._limits.send_timeout_s):
-                    await stream.send(data)
+                    await client.send(data)
         except TimeoutError:
             self._complain("did not read its answers", caller)
-        except _GONE:
+        except Gone:
             pass
         request.cancel()
 
@@ -160,10 +156,10 @@ class ControlServer:
             )
         return {"type": "error", "kind": wanted.value, "message": message or "timed out"}
 
-    async def _cut_off(self, stream: SocketStream, caller: Caller, kind: Kind, reason: str) -> None:
+    async def _cut_off(self, client: Connection, caller: Caller, kind: Kind, reason: str) -> None:
         self._complain(reason, caller)
         with anyio.move_on_after(self._limits.request_timeout_s):
-            await stream.send(line({"type": "error", "kind": kind.value, "message": reason}))
+            await client.send(line({"type": "error", "kind": kind.value, "message": reason}))
 
     def _complain(self, reason: str, caller: Caller | None) -> None:
         """At most once a second, so that an abuser cannot fill the log."""
@@ -177,16 +173,16 @@ class ControlServer:
         self._complained_at, self._unsaid = now, 0
 
 
-async def _request(stream: SocketStream) -> bytes | None:
+async def _request(client: Connection) -> bytes | None:
     """The request's line; None where the client went away without one. Raises ``ValueError`` where it is too long."""
     held = bytearray()
     while True:
-        try:
-            held += await stream.receive(REQUEST_MAX)
-        except anyio.EndOfStream:
+        data = await client.receive(REQUEST_MAX)
+        if not data:
             if held:
-                raise ValueError("the request ended in the middle") from None
+                raise ValueError("the request ended in the middle")
             return None
+        held += data
         end = held.find(b"\n")
         if end >= REQUEST_MAX or (end < 0 and len(held) >= REQUEST_MAX):
             raise ValueError(f"the request is longer than {REQUEST_MAX} bytes")
@@ -194,10 +190,10 @@ async def _request(stream: SocketStream) -> bytes | None:
             return bytes(held[:end])
 
 
-async def _end_when_gone(stream: SocketStream, request: CancelScope) -> None:
+async def _end_when_gone(client: Connection, request: CancelScope) -> None:
     """A client has nothing more to say: anything but silence means that it has gone or is none of ours."""
-    with suppress(*_GONE):
-        await stream.receive(1)
+    with suppress(Gone):
+        await client.receive(1)
     request.cancel()
 
 

@@ -1,11 +1,13 @@
 """The components of the demonstration: small real programs that know nothing of failoverd.
 
-Run as ``python -I -S components.py PROGRAM ROOT NODE COMPONENT``, with the standard library alone, so that starting
-one costs next to nothing. Each takes a lock for as long as it runs, which is what a second copy of it on the other
-node would trip over, and writes down when it began and ended: the demonstration judges the daemons by these records.
+Run as ``python -I -S components.py PROGRAM ROOT NODE COMPONENT``, with the standard library alone and little of it
+(pathlib, dataclasses and http.server would triple the time that starting one takes). Each takes a lock for as long as
+it runs, which is what a second copy of it on the other node would trip over, and writes down when it began and ended:
+the demonstration judges the daemons by these records.
 
 Directories: ``ROOT/shared`` is what both nodes can reach (a storage array, say), ``ROOT/NODE`` is the node's own.
 """
+# ruff: noqa: PTH108, PTH123, PTH211 (as said above)
 
 import contextlib
 import fcntl
@@ -17,11 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from socketserver import StreamRequestHandler, ThreadingTCPServer
-from typing import Any
 
 HOST = "127.0.0.1"
 NOT_RUNNING = 7
@@ -30,38 +28,42 @@ CALL_TIMEOUT_S = 2.0
 WORK_INTERVAL_S = 0.1
 
 
-@dataclass(frozen=True, kw_only=True)
+def read(path: str) -> str:
+    """Nothing where there is no file."""
+    with contextlib.suppress(FileNotFoundError), open(path, encoding="utf-8") as file:
+        return file.read()
+    return ""
+
+
+def write(path: str, text: str) -> None:
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def remove(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
 class Place:
     """One component on one node."""
 
-    root: Path
-    node: str
-    component: str
-    settings: dict[str, Any]
-
-    @property
-    def volatile(self) -> Path:
+    def __init__(self, root: str, node: str, component: str) -> None:
+        self.root = root
+        self.node = node
+        self.component = component
+        settings = json.loads(read(f"{root}/shop.json"))
+        self.ports: dict[str, int] = settings["ports"]
+        self.times: dict[str, float] = settings["seconds"][component]
+        self.volatile = f"{root}/{node}/volatile"
         """What a machine loses with its power: mounts, and everything in memory."""
-        return self.root / self.node / "volatile"
-
-    @property
-    def volume(self) -> Path:
-        return self.volatile / "volume"
-
-    @property
-    def ready(self) -> Path:
-        return self.volatile / f"{self.component}.ready"
-
-    def port(self, component: str) -> int:
-        return int(self.settings["ports"][component])
-
-    def seconds(self, what: str) -> float:
-        return float(self.settings["seconds"][self.component][what])
+        self.volume = f"{self.volatile}/volume"
+        self.ready = f"{self.volatile}/{component}.ready"
 
     def record(self, what: str) -> None:
         """One line, appended in one write, so that lines of several processes never mix."""
         line = {"t": time.monotonic(), "node": self.node, "component": self.component, "what": what, "pid": os.getpid()}
-        descriptor = os.open(self.root / "records.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        descriptor = os.open(f"{self.root}/records.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         try:
             os.write(descriptor, json.dumps(line).encode() + b"\n")
         finally:
@@ -69,7 +71,7 @@ class Place:
 
     def lock(self) -> None:
         """The exclusive resource itself: whoever comes second has found a double run, and says so."""
-        descriptor = os.open(self.root / "shared" / f"{self.component}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        descriptor = os.open(f"{self.root}/shared/{self.component}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -88,19 +90,19 @@ def serve(place: Place, begin: Callable[[], Callable[[], None]]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     place.record("begin")
     place.lock()
-    if signal.sigtimedwait({signal.SIGTERM}, place.seconds("online")) is None:
+    if signal.sigtimedwait({signal.SIGTERM}, place.times["online"]) is None:
         end = begin()
         place.record("up")
-        place.ready.touch()
+        write(place.ready, "")
         signal.sigwait({signal.SIGTERM})
         place.record("stopping")
         end()
-        time.sleep(place.seconds("offline"))
-    place.ready.unlink(missing_ok=True)
+        time.sleep(place.times["offline"])
+    remove(place.ready)
     place.record("down")
 
 
-def threaded(server: ThreadingTCPServer | ThreadingHTTPServer) -> Callable[[], None]:
+def threaded(server: ThreadingTCPServer) -> Callable[[], None]:
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def end() -> None:
@@ -110,16 +112,18 @@ def threaded(server: ThreadingTCPServer | ThreadingHTTPServer) -> Callable[[], N
     return end
 
 
-class LineServer(ThreadingTCPServer):
-    """Answers each line with a line."""
-
+class Server(ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
     block_on_close = False
     request_queue_size = 64
 
-    def handle_error(self, *_: Any) -> None:
+    def handle_error(self, *_: object) -> None:
         """A caller that hangs up is no news."""
+
+
+class LineServer(Server):
+    """Answers each line with a line."""
 
     def __init__(self, port: int, answer: Callable[[list[str]], str]) -> None:
         self.answer = answer
@@ -176,10 +180,8 @@ def store(place: Place) -> None:
         return line.partition(" ")
 
     def begin() -> Callable[[], None]:
-        path = place.volume / "store.log"
-        values: dict[str, str] = {}
-        if path.exists():
-            values.update((key, value) for key, _, value in map(split, path.read_text().splitlines()))
+        path = f"{place.volume}/store.log"
+        values = {key: value for key, _, value in map(split, read(path).splitlines())}
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
         def put(key: str, value: str) -> str:
@@ -200,7 +202,7 @@ def store(place: Place) -> None:
                     return str(sum(key.startswith(prefix) for key in values))
             return "?"
 
-        return threaded(LineServer(place.port("store"), answer))
+        return threaded(LineServer(place.ports["store"], answer))
 
     serve(place, begin)
 
@@ -209,9 +211,8 @@ def search(place: Place) -> None:
     """An index that is built anew from the volume whenever it comes up."""
 
     def begin() -> Callable[[], None]:
-        path = place.volume / "store.log"
-        indexed = len(path.read_text().splitlines()) if path.exists() else 0
-        return threaded(LineServer(place.port("search"), lambda _words: str(indexed)))
+        indexed = len(read(f"{place.volume}/store.log").splitlines())
+        return threaded(LineServer(place.ports["search"], lambda _words: str(indexed)))
 
     serve(place, begin)
 
@@ -231,58 +232,56 @@ def queue(place: Place) -> None:
                     return waiting.pop(0)
             return "-"
 
-        return threaded(LineServer(place.port("queue"), answer))
+        return threaded(LineServer(place.ports["queue"], answer))
 
     serve(place, begin)
 
 
 def worker(place: Place) -> None:
-    serve(place, lambda: repeatedly(lambda: ask(place.port("store"), "add", f"jobs-{place.component}")))
+    serve(place, lambda: repeatedly(lambda: ask(place.ports["store"], "add", f"jobs-{place.component}")))
 
 
 def mailer(place: Place) -> None:
-    serve(place, lambda: repeatedly(lambda: ask(place.port("queue"), "pop")))
+    serve(place, lambda: repeatedly(lambda: ask(place.ports["queue"], "pop")))
 
 
-class Shop(BaseHTTPRequestHandler):
-    """Every answer has been through the store, the index and the queue, so it proves that all of them work."""
+class Shop(StreamRequestHandler):
+    """HTTP, as much of it as a shop needs. Every answer has been through the store, the index and the queue, so it
+    proves that all of them work."""
 
     place: Place
-    protocol_version = "HTTP/1.0"
+    timeout = CALL_TIMEOUT_S
 
-    def do_GET(self) -> None:
-        self.reply(lambda: {"orders": self.ask("store", "count", "order-"), "indexed": self.ask("search", "size")})
+    def handle(self) -> None:
+        words = self.rfile.readline().decode("latin-1").split()
+        while self.rfile.readline().strip():
+            pass  # the headers say nothing that matters here
+        try:
+            status, content = self.answer(words)
+        except OSError as error:
+            status, content = "503 Service Unavailable", {"error": str(error)}
+        body = json.dumps({"node": self.place.node, **content})
+        head = f"HTTP/1.0 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        self.wfile.write((head + body).encode())
 
-    def do_POST(self) -> None:
-        number = self.path.rsplit("/", 1)[-1]
-        self.reply(lambda: {"order": self.ask("store", "put", f"order-{number}", number), "queued": self.push(number)})
-
-    def push(self, number: str) -> str:
-        return self.ask("queue", "push", number)
+    def answer(self, words: list[str]) -> tuple[str, dict[str, str]]:
+        match words:
+            case ["GET", "/", _]:
+                return "200 OK", {"orders": self.ask("store", "count", "order-"), "indexed": self.ask("search", "size")}
+            case ["POST", path, _] if path.startswith("/order/"):
+                number = path.removeprefix("/order/")
+                stored = self.ask("store", "put", f"order-{number}", number)
+                return "200 OK", {"order": stored, "queued": self.ask("queue", "push", number)}
+        return "404 Not Found", {}
 
     def ask(self, component: str, *words: str) -> str:
-        return ask(self.place.port(component), *words)
-
-    def reply(self, answer: Callable[[], dict[str, str]]) -> None:
-        try:
-            status, content = 200, answer()
-        except OSError as error:
-            status, content = 503, {"error": str(error)}
-        body = json.dumps({"node": self.place.node, **content}).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *_: Any) -> None:  # noqa: A002 (the base class's own parameter name)
-        """Nobody reads it."""
+        return ask(self.place.ports[component], *words)
 
 
 def web(place: Place) -> None:
     def begin() -> Callable[[], None]:
         handler = type("ShopHere", (Shop,), {"place": place})
-        return threaded(ThreadingHTTPServer((HOST, place.port("web")), handler))
+        return threaded(Server((HOST, place.ports["web"]), handler))
 
     serve(place, begin)
 
@@ -292,28 +291,28 @@ def web(place: Place) -> None:
 
 def volume(place: Place, action: str) -> int:
     """Attach and detach what both nodes can reach: the node's own name for it is a link."""
-    return switched(place, action, lambda: place.volume.symlink_to(place.root / "shared"), place.volume)
+    return switched(place, action, lambda: os.symlink(f"{place.root}/shared", place.volume), place.volume)
 
 
 def assets(place: Place, action: str) -> int:
     """Render static pages into the node's memory."""
-    pages = place.volatile / "assets.html"
-    return switched(place, action, lambda: pages.write_text("<h1>shop</h1>\n"), pages)
+    pages = f"{place.volatile}/assets.html"
+    return switched(place, action, lambda: write(pages, "<h1>shop</h1>\n"), pages)
 
 
-def switched(place: Place, action: str, make: Callable[[], object], made: Path) -> int:
-    there = made.is_symlink() or made.exists()
+def switched(place: Place, action: str, make: Callable[[], None], made: str) -> int:
+    there = os.path.lexists(made)
     if action == "monitor":
         return 0 if there else NOT_RUNNING
     if action == "online" and not there:
         place.record("begin")
-        time.sleep(place.seconds("online"))
+        time.sleep(place.times["online"])
         make()
         place.record("up")
     elif action == "offline" and there:
         place.record("stopping")
-        time.sleep(place.seconds("offline"))
-        made.unlink()
+        time.sleep(place.times["offline"])
+        remove(made)
         place.record("down")
     return 0
 
@@ -330,8 +329,7 @@ STEPS: dict[str, Callable[[Place, str], int]] = {"volume": volume, "assets": ass
 
 
 def main(program: str, root: str, node: str, component: str, action: str = "") -> int:
-    settings = json.loads((Path(root) / "shop.json").read_text())
-    place = Place(root=Path(root), node=node, component=component, settings=settings)
+    place = Place(root, node, component)
     if program in STEPS:
         return STEPS[program](place, action)
     PROGRAMS[program](place)

@@ -243,18 +243,22 @@ class LocalCluster:
         for node in self.nodes.values():
             node.wait_ready(timeout_s)
 
-    def wait_group(self, group: str, *, state: str, owner: str, timeout_s: float) -> dict[str, Any]:
-        """Until every running node shows a group in one state with one owner. Raises ``TrialFailed``."""
+    def wait_group(self, group: str, *, state: str, owner: str | None, timeout_s: float) -> dict[str, Any]:
+        """Until every running node shows a group in one state with one owner (None: whichever). Raises
+        ``TrialFailed``."""
         deadline = time.monotonic() + timeout_s
         seen: list[Any] = []
         while time.monotonic() < deadline:
             shown = [node.status() for node in self.nodes.values() if node.running]
             groups = [status["groups"][group] for status in shown if status]
             seen = [(entry["state"], entry["owner"], entry.get("reason", "")) for entry in groups]
-            if groups and all(entry["state"] == state and entry["owner"] == owner for entry in groups):
+            agreed = {(entry["state"], entry["owner"]) for entry in groups}
+            if len(agreed) == 1 and agreed <= {(state, name) for name in (self.nodes if owner is None else [owner])}:
                 return dict(groups[0])
             time.sleep(POLL_S)
-        raise TrialFailed(f"group {group} was not {state} on {owner} within {timeout_s:g}s; the nodes say {seen}")
+        raise TrialFailed(
+            f"group {group} was not {state} on {owner or 'any node'} within {timeout_s:g}s; the nodes say {seen}"
+        )
 
     def end(self) -> None:
         """End everything that belongs to the cluster, by force; for any state that it may be in."""

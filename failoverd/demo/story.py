@@ -72,11 +72,11 @@ class Story:
         return self.stage.cluster[name]
 
     def tell(self) -> None:
-        self.open("a")
-        self.plan("a", "b")
-        self.switch("a", "b")
-        self.power_cut("b", "a")
-        self.power_on("b", "a")
+        first, second = self.open()
+        self.plan(first, second)
+        self.switch(first, second)
+        self.power_cut(second, first)
+        self.power_on(second, first)
         self.conclude()
 
     def expect(self, *found: Check) -> None:
@@ -86,15 +86,18 @@ class Story:
 
     # --- the scenes ---
 
-    def open(self, owner: str) -> None:
+    def open(self) -> tuple[str, str]:
+        """(the node that the group came online on, the other one)"""
         self.show.scene("Two nodes, a and b, and a shop of nine components")
         self.show.shop()
         self.stage.cluster.start(READY_S)
-        self.settle(owner)
+        owner = str(self.settle(None)["owner"])
+        other = next(name for name in shop.NODES if name != owner)
         self.begin_shopping()
-        self.expect(checks.moved(self.root, [], "b", owner))
+        self.expect(checks.moved(self.root, [], other, owner))
         url = f"http://127.0.0.1:{self.stage.ports['web']}/"
         self.show.say(f" a customer asks {url} every 8 ms and places orders")
+        return owner, other
 
     def plan(self, source: str, target: str) -> None:
         self.show.scene(f"The plan: failoverd plan {shop.GROUP} --to {target}")
@@ -177,8 +180,8 @@ class Story:
 
     # --- what the scenes are made of ---
 
-    def settle(self, owner: str) -> None:
-        self.stage.cluster.wait_group(shop.GROUP, state="online", owner=owner, timeout_s=MOVE_S)
+    def settle(self, owner: str | None) -> dict[str, Any]:
+        return self.stage.cluster.wait_group(shop.GROUP, state="online", owner=owner, timeout_s=MOVE_S)
 
     def group_on(self, node: str) -> dict[str, Any]:
         """The group as a node sees it."""

@@ -101,7 +101,7 @@ def _place_first(view: View, group: GroupView) -> Decision | None:
     """A group that was never placed goes where it already runs, else to its most preferred node."""
     if group.placement is not None or view.me not in group.group.nodes or view.stopping:
         return None
-    if view.now < view.settle_until and _still_awaited(view, group):
+    if _still_awaited(view, group):
         return None
     eligible = [n for n in group.group.nodes if refusal(view, group, n) is None]
     if not eligible:
@@ -118,9 +118,15 @@ def _place_first(view: View, group: GroupView) -> Decision | None:
 
 
 def _still_awaited(view: View, group: GroupView) -> bool:
-    """Whether a node of the group may still show up that would be preferred, or that may have it online."""
-    awaited = {Refusal.NEVER_SEEN, Refusal.SILENT, Refusal.NOT_READY, Refusal.FENCED, Refusal.LEFT}
-    return any(refusal(view, group, n) in awaited for n in group.group.nodes if n != view.me)
+    """Whether a node of the group may still show up that would be preferred, or that may have it online.
+
+    One that is heard but still probing is waited for (it bounds that time itself), the others until ``settle_until``.
+    """
+    why = {refusal(view, group, name) for name in group.group.nodes if name != view.me}
+    if Refusal.NOT_READY in why:
+        return True
+    absent = {Refusal.NEVER_SEEN, Refusal.SILENT, Refusal.FENCED, Refusal.LEFT}
+    return view.now < view.settle_until and not why.isdisjoint(absent)
 
 
 def _take_over(view: View, group: GroupView) -> Decision | None:

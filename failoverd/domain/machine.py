@@ -27,9 +27,12 @@ from dataclasses import dataclass
 from failoverd.domain.model import Action, ComponentState
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Situation:
-    """Everything that a component's next operation may depend on, as true on this node now."""
+    """Everything that a component's next operation may depend on, as true on this node now.
+
+    (Not frozen only because that makes it three times as dear, and thousands are made in a large handover.)
+    """
 
     state: ComponentState
     absent: bool

@@ -12,6 +12,9 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 BATCH_MAX = 64
+GATHER_S = 0.02
+"""How long the thread lets items gather before it writes: each time that it wakes costs the event loop's thread, which
+shares the interpreter with it, a pause."""
 
 
 class Background(Generic[Item]):
@@ -78,6 +81,9 @@ class Background(Generic[Item]):
             self._writing = False
             self._condition.notify_all()
             self._condition.wait_for(lambda: self._items or self._closed)
+            self._writing = True  # nobody needs to wake us any more
+            if len(self._items) < BATCH_MAX:
+                self._condition.wait_for(lambda: self._closed, GATHER_S)
             batch = [self._items.popleft() for _ in range(min(BATCH_MAX, len(self._items)))]
             dropped, self._dropped = (self._dropped, 0) if not self._closed else (0, 0)
             self._writing = bool(batch)

@@ -75,7 +75,6 @@ class Actor:
         lease = self._mirror.leases.get(decision.node)
         if member is None or lease is None:
             return False
-        self._log.emit(Event.PEER_DOWN, peer=decision.node, reason="its lease has run out")
         reason = f"its lease of {lease.record.ttl_s:g}s had run out"
         fenced = replace(member.record, state=LeaseState.FENCED, by=self._me, reason=reason, at=self._clock.wall())
         expects = [
@@ -86,7 +85,10 @@ class Actor:
             Put(node_key(decision.node), encode(fenced)),
             Put(lease_key(decision.node), encode(replace(lease.record, state=LeaseState.FENCED))),
         ]
-        return await self._commit(expects, writes)
+        done = await self._commit(expects, writes)
+        if done:
+            self._log.emit(Event.PEER_DOWN, peer=decision.node, reason="its lease has run out")
+        return done
 
     async def _commit(self, expects: list[Expect], writes: Sequence[Put | Delete]) -> bool:
         commit = await self._coordinator.commit([self._keeper.guard, *expects], writes)

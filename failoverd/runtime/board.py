@@ -5,10 +5,10 @@ write their own state back. Everything else (placement, reports of peers, the le
 change wakes exactly the coroutines whose gates it may open.
 """
 
+import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-
-import anyio
+from math import inf
 
 from failoverd.domain.graph import ComponentGraph
 from failoverd.domain.machine import Situation
@@ -16,6 +16,12 @@ from failoverd.domain.model import ComponentState, Group, HandoverMode
 from failoverd.domain.placement import Placement, Wanted
 from failoverd.domain.report import RELEASED_MARKS, Mark
 from failoverd.domain.restart import RestartBudget
+from failoverd.runtime.bell import Bell
+
+
+def hash_of(names: tuple[str, ...]) -> str:
+    """Of a group's sorted component names: whether two nodes mean the same by a row of marks."""
+    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
 
 
 @dataclass(slots=True)
@@ -42,7 +48,10 @@ class Local:
     busy: bool = False
     """An operation is in flight."""
     budget: RestartBudget = field(default_factory=RestartBudget)
-    _news: anyio.Event = field(default_factory=anyio.Event)
+    gates: Bell = field(default_factory=Bell)
+    """Rung by whatever may concern the component's next operation."""
+    own: Bell = field(default_factory=Bell)
+    """Rung when its own state changes."""
 
     @property
     def held_down(self) -> bool:
@@ -57,14 +66,6 @@ class Local:
         if self.state is ComponentState.OFFLINE:
             return Mark.FAULTED_ABSENT if self.given_up else Mark.ABSENT
         return _MARKS[self.state]
-
-    def news(self) -> anyio.Event:
-        """An event that is set at the next change that may concern the component."""
-        return self._news
-
-    def wake(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()
 
 
 _MARKS = {
@@ -101,19 +102,23 @@ class Authority:
     """Of the lease: no online is begun afterwards."""
     trusted: bool = True
     """False after a stall of our own, until the view was confirmed anew."""
+    steady_until: float = inf
+    """Until the next look at our own clock is overdue: afterwards a stall may not have been noticed yet."""
     ready: bool = False
     stopping: bool = False
     force: bool = False
     """Self-stop: everything exclusive goes down now."""
 
     def may_act(self, now: float) -> bool:
-        return self.ready and self.trusted and not self.force and now < self.usable_until
+        return self.ready and self.trusted and not self.force and now < self.usable_until and now <= self.steady_until
 
 
 class Board:
     def __init__(self, group: Group, authority: Authority, now: Callable[[], float]) -> None:
         self.group = group
         self.graph = ComponentGraph.of_group(group)
+        self._order = self.graph
+        """The graph, and with it what has been removed from the configuration but is not absent yet."""
         self.authority = authority
         self.now = now
         self.placement: Placement | None = None
@@ -123,8 +128,14 @@ class Board:
         self.suspected_source = False
         """The owner is suspected and we are its likely successor: prepare."""
         self._held_down: frozenset[str] = frozenset()
-        self._order = sorted(self.locals)
-        self.on_change: list[Callable[[], None]] = []
+        self.names: tuple[str, ...] = ()
+        """Sorted; the order of the marks."""
+        self.names_hash = ""
+        self._place: dict[str, int] = {}
+        self._marks: list[str] = []
+        self.on_change: list[Callable[[bool], None]] = []
+        """Called at each change; with True where peers wait for it."""
+        self._reorder()
 
     # --- what is wanted -----------------------------------------------------------------------------------------
 
@@ -142,6 +153,15 @@ class Board:
     def wanted(self, name: str) -> bool:
         return self.wanted_here() and name not in self._held_down
 
+    def at_rest(self, name: str) -> bool:
+        """Whether it plainly is where it is wanted: what ``next_operation`` would say too, without all the rest."""
+        local = self.locals[name]
+        if self.authority.force or self.hands_off:
+            return False
+        if local.state is ComponentState.ONLINE:
+            return self.wanted(name)
+        return local.state is ComponentState.OFFLINE and not self.wanted_here() and not self.suspected_source
+
     # --- the gates' inputs --------------------------------------------------------------------------------------
 
     def situation(self, name: str) -> Situation:
@@ -152,16 +172,21 @@ class Board:
             absent=local.absent,
             wanted=self.wanted(name),
             force=self.authority.force,
-            hands_off=self.hands_off,
+            hands_off=self.hands_off or self._unplaced,
             rested=now >= local.rests_until,
-            dependents_absent=all(self.locals[u].absent for u in self._neighbours(name, self.graph.dependents)),
-            dependencies_online=all(self._is_online(d) for d in self._neighbours(name, self.graph.depends_on)),
+            dependents_absent=all(self.locals[u].absent for u in self._neighbours(name, self._order.dependents)),
+            dependencies_online=all(self._is_online(d) for d in self._neighbours(name, self._order.depends_on)),
             may_act=self._may_act(now),
             released=self.released(name),
             make_first=make_first,
             succeeded=not make_first or self._succeeded(name),
             prepare=component is not None and component.has_prepare and not local.prepared and self._prepare_due(),
         )
+
+    @property
+    def _unplaced(self) -> bool:
+        """Nobody has said yet where the group belongs, or we have not read it yet: what was found online stays so."""
+        return self.placement is None and not self.authority.stopping
 
     @staticmethod
     def _neighbours(name: str, edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -207,10 +232,10 @@ class Board:
 
     @property
     def all_online(self) -> bool:
-        """Everything that can be wanted online is."""
-        return all(
-            local.state is ComponentState.ONLINE or name in self._held_down for name, local in self.locals.items()
-        )
+        """Everything is but what was given up, ignored or removed, and what depends on that."""
+        lost = [n for n, local in self.locals.items() if local.given_up or local.ignored or local.retiring]
+        excused = frozenset(lost).union(*(self._order.all_dependents(name) for name in lost))
+        return all(local.state is ComponentState.ONLINE or name in excused for name, local in self.locals.items())
 
     @property
     def probed(self) -> bool:
@@ -228,26 +253,49 @@ class Board:
         return None
 
     def marks(self) -> str:
-        return "".join(self.locals[name].mark() for name in self._order)
+        """One letter for each of ``names``."""
+        return "".join(self._marks)
 
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._order)
+    def _reorder(self) -> None:
+        self.names = tuple(sorted(self.locals))
+        self.names_hash = hash_of(self.names)
+        self._place = {name: position for position, name in enumerate(self.names)}
+        self._marks = [self.locals[name].mark() for name in self.names]
+
+    def _remark(self) -> None:
+        self._marks = [self.locals[name].mark() for name in self.names]
 
     # --- changes ------------------------------------------------------------------------------------------------
 
-    def changed(self, name: str) -> None:
+    def changed(self, name: str, *, was_online: bool, was_absent: bool) -> None:
         """A component's own state changed: its neighbours' gates may have opened."""
-        self.locals[name].wake()
-        self.wake(self._neighbours(name, self.graph.dependents))
-        self.wake(self._neighbours(name, self.graph.depends_on))
+        local = self.locals[name]
+        self._marks[self._place[name]] = local.mark()
+        local.own.ring()
+        local.gates.ring()
+        if (local.state is ComponentState.ONLINE) != was_online:
+            self.wake(self._neighbours(name, self._order.dependents))
+        if local.absent != was_absent:
+            self.wake(self._neighbours(name, self._order.depends_on))
+        self._notify(pressing=self._pressing(name, was_absent=was_absent))
+
+    def _pressing(self, name: str, *, was_absent: bool) -> bool:
+        """Whether another node may wait for this change: a release, or what a make_first component waits for."""
+        if self.locals[name].absent and not was_absent:
+            return not self.owned
+        component = self.group.components.get(name)
+        return component is not None and component.handover is HandoverMode.MAKE_FIRST
+
+    def rested(self) -> None:
+        """An operation is over, whatever came of it."""
         self._notify()
 
     def held_down_changed(self) -> None:
         """Recompute what may not be wanted: everything held down, and all that depends on it."""
         down = {name for name, local in self.locals.items() if local.held_down}
-        above = [self.graph.all_dependents(name) for name in down if name in self.graph.dependents]
+        above = [self._order.all_dependents(name) for name in down if name in self._order.dependents]
         self._held_down = frozenset(down.union(*above))
+        self._remark()
         self.wake_all()
 
     def place(self, placement: Placement | None) -> None:
@@ -259,6 +307,7 @@ class Board:
             for local in self.locals.values():
                 local.prepared = False
         self.wake_all()
+        self._notify(pressing=True)  # what is absent here may be released by the new generation
 
     def forgive(self) -> None:
         """A new decision to run the group here: earlier faults on this node no longer count."""
@@ -296,7 +345,7 @@ class Board:
 
     def wake(self, names: Iterable[str]) -> None:
         for name in names:
-            self.locals[name].wake()
+            self.locals[name].gates.ring()
 
     def wake_all(self) -> None:
         self.wake(self.locals)
@@ -311,15 +360,24 @@ class Board:
             self.locals[name].retiring = False
         for name, local in self.locals.items():
             local.retiring = name not in group.components
-        self._order = sorted(self.locals)
+        self._keep_order()
+        self._reorder()
         self.held_down_changed()
+
+    def _keep_order(self) -> None:
+        """What retires keeps its place in the order of going offline until it is absent."""
+        needs = {name: component.depends_on for name, component in self.group.components.items()}
+        for name in self.locals.keys() - needs.keys():
+            needs[name] = tuple(d for d in self._order.depends_on.get(name, ()) if d in self.locals)
+        self._order = ComponentGraph.of(needs)
 
     def forget(self, name: str) -> None:
         """A retired component is absent at last."""
         del self.locals[name]
-        self._order = sorted(self.locals)
+        self._keep_order()
+        self._reorder()
         self.held_down_changed()
 
-    def _notify(self) -> None:
+    def _notify(self, *, pressing: bool = False) -> None:
         for callback in self.on_change:
-            callback()
+            callback(pressing)

@@ -24,6 +24,8 @@ BACKSTOP_S = 30.0
 RETRY_S = 2.0
 """Between two attempts to learn, or to force, what could not be learned or forced."""
 FORCE_RETRY_S = 0.2
+WITHOUT_TURN = frozenset({Action.PROBE, Action.CLEAN})
+"""What ``max_parallel`` does not bind: a probe that hangs delays nobody, and self-stop waits for nobody."""
 
 
 class Recorder(Protocol):
@@ -72,24 +74,39 @@ class ComponentRunner:
     async def run(self) -> None:
         """Reconcile until the component has retired."""
         while not self.done:
-            news = self.local.news()
-            operation = next_operation(self._board.situation(self.name))
+            heard = self.local.gates.count
+            self._settle()
+            operation = None if self.done else self._next_operation()
             if operation is None:
-                self._settle()
-                await self._rest(news)
-                continue
+                await self._rest(heard)
+            elif operation in WITHOUT_TURN:
+                await self._perform(operation)
+            else:
+                await self._perform_in_turn(operation)
+
+    def _next_operation(self) -> Action | None:
+        board = self._board
+        return None if board.at_rest(self.name) else next_operation(board.situation(self.name))
+
+    async def _perform_in_turn(self, operation: Action) -> None:
+        with anyio.CancelScope() as queue:
+            self._in_flight = queue  # self-stop does not wait until there is a turn
             async with self._around.slots.turn(self._around.recorder.priority(self.name, operation)):
+                self._in_flight = None
                 # What was true before the turn came may not be any more: ask again right before the action.
-                if next_operation(self._board.situation(self.name)) is operation:
+                if self._next_operation() is operation:
                     await self._perform(operation)
 
-    async def _rest(self, news: anyio.Event) -> None:
+    async def _rest(self, heard: int) -> None:
         """Until something that may concern the component has changed, or its back-off ends."""
         if self.done:
             return
-        until, now = self.local.rests_until, self._around.clock.now()
-        with anyio.move_on_after(until - now if until > now else None):
-            await news.wait()
+        gates, left = self.local.gates, self.local.rests_until - self._around.clock.now()
+        if left <= 0:
+            await gates.beyond(heard)
+            return
+        with anyio.move_on_after(left):
+            await gates.beyond(heard)
 
     def _settle(self) -> None:
         """Whatever held the component down ends once it is down."""
@@ -120,12 +137,17 @@ class ComponentRunner:
             await perform()
         finally:
             self.local.busy = False
-            self._board.changed(self.name)
+            self._board.rested()
 
     async def _probe(self) -> None:
         """At the start, and again for what could not be learned or would not go away."""
         was_stuck = self.local.state is ComponentState.STUCK
-        found = await self._ask()
+        with anyio.CancelScope() as scope:
+            self._in_flight = scope
+            found = await self._ask()
+        self._in_flight = None
+        if scope.cancelled_caught:
+            return  # by self-stop, which takes it down whatever it is
         self.local.asked = True
         match found.presence:
             case Presence.ONLINE if was_stuck and not self._board.wanted(self.name):
@@ -152,6 +174,10 @@ class ComponentRunner:
         if result.ok:
             self.local.given_up = ""
             self._enter(ComponentState.ONLINE, Event.COMPONENT_ONLINE, duration_s=duration)
+        elif self._board.authority.force:
+            self.local.bounce = True
+            self._enter(ComponentState.FAULTED, reason="cut short by self-stop")
+            self._board.held_down_changed()
         else:
             self._fault(_why("online", result), output=result.output)
 
@@ -165,29 +191,25 @@ class ComponentRunner:
         why = _why("offline", result)
         self._emit(Event.COMPONENT_CLEANING, reason=why, output=result.output)
         await self._call(Action.CLEAN)
-        await self._verify_absent(why, RETRY_S)
+        await self._verify_absent(why)
 
     async def _force_offline(self) -> None:
         """Self-stop: no gate, no grace."""
         self._enter(ComponentState.OFFLINING, Event.COMPONENT_CLEANING, reason="self-stop")
         result = await self._call(Action.CLEAN)
-        await self._verify_absent(_why("clean", result), FORCE_RETRY_S)
+        await self._verify_absent(_why("clean", result))
 
-    async def _verify_absent(self, why: str, retry_s: float) -> None:
+    async def _verify_absent(self, why: str) -> None:
         found = await self._ask()
         if found.presence is Presence.OFFLINE:
             self._went_offline(reason=why)
             return
         detail = f"{why}; after clean it is {found.presence} {found.detail}".strip()
-        self._rest_for(retry_s)
+        self._rest_for(FORCE_RETRY_S if self._board.authority.force else RETRY_S)
         self._enter(ComponentState.STUCK, Event.COMPONENT_STUCK, reason=detail)
 
     def _went_offline(self, **fields: object) -> None:
-        local = self.local
-        local.ignored = False
-        if local.bounce:
-            local.bounce = False
-            self._board.held_down_changed()
+        self.local.ignored = False
         self._enter(ComponentState.OFFLINE, Event.COMPONENT_OFFLINE, **fields)
 
     # --- faults -------------------------------------------------------------------------------------------------
@@ -199,7 +221,6 @@ class ComponentRunner:
         if probe.presence is Presence.OFFLINE and definite:
             self._emit(Event.COMPONENT_CHANGED_EXTERNALLY, reason=probe.detail or "not running any more")
         self._fault(probe.detail or f"monitor says {probe.presence}")
-        self._board.changed(self.name)
 
     def recovered(self) -> None:
         """An ignored fault is over by itself."""
@@ -277,7 +298,8 @@ class ComponentRunner:
         """Self-stop: do not wait for the operation in flight."""
         if self._in_flight is not None:
             self._in_flight.cancel()
-        self.local.wake()
+        self.local.rests_until = 0.0
+        self.local.gates.ring()
 
     # --- reconfiguration ----------------------------------------------------------------------------------------
 
@@ -293,25 +315,28 @@ class ComponentRunner:
                 self.local.bounce = True
                 self._board.held_down_changed()
             self._settle()
-        self.local.wake()
+        self.local.gates.ring()
 
     def _succeed(self) -> None:
         if self._successor is not None:
             self.component, self._agent = self._successor
             self._successor = None
             self._enter(ComponentState.UNKNOWN)  # the new parameters may find something that is there already
-            self._board.changed(self.name)
 
     # --- state --------------------------------------------------------------------------------------------------
 
     def _enter(self, state: ComponentState, event: Event | None = None, **fields: object) -> None:
         local = self.local
+        was_online, was_absent = local.state is ComponentState.ONLINE, local.absent
         local.state, local.since = state, self._around.clock.now()
         local.absent = state is ComponentState.OFFLINE
         local.reason = str(fields.get("reason", ""))
         if state is ComponentState.OFFLINE and self.component.restart.backoff_s and local.budget.attempts:
             self._rest_for(self.component.restart.backoff_s)
-        self._board.changed(self.name)
+        self._board.changed(self.name, was_online=was_online, was_absent=was_absent)
+        if local.absent and local.bounce:  # in whatever way it came to be absent: it may come back
+            local.bounce = False
+            self._board.held_down_changed()
         if event is not None:
             self._emit(event, **fields)
 

@@ -19,6 +19,8 @@ from failoverd.runtime.status import status_document
 WRITE_ATTEMPTS = 5
 """A lost race means that something changed: the request is judged again on what is true then."""
 UPDATE_S = 0.1
+UPDATE_SHARE = 30
+"""Times its own cost, how long an update is the newest at the least."""
 WATCH_S = 0.25
 WAIT_S_DEFAULT = 600.0
 COMMANDS_THAT_ACT = frozenset({"switch", "online", "offline", "reload"})
@@ -125,7 +127,7 @@ class Control:
             return book.document() or {}
         try:
             with anyio.fail_after(timeout_s):
-                return await self._follow(book, mine, emit)
+                return await self._follow(book, mine, emit, updates=bool(params.get("updates", True)))
         except TimeoutError:
             raise TimeoutError(f"{name} is not through after {timeout_s:g}s; it goes on") from None
 
@@ -153,19 +155,19 @@ class Control:
         book = self._node.books[name]
         if book.current is None:
             raise Refused(f"{name} has not been moved since this daemon came up")
-        return await self._follow(book, book.current, emit)
+        return await self._follow(book, book.current, emit, updates=True)
 
-    async def _follow(self, book: HandoverBook, mine: Handover, emit: Emit) -> dict[str, Any]:
+    async def _follow(self, book: HandoverBook, mine: Handover, emit: Emit, *, updates: bool) -> dict[str, Any]:
         """Updates while it runs, at most ten a second; its last document at the end."""
+        pause = UPDATE_S
         while mine.running:
-            news = book.news()
-            document = book.document()
-            if document is not None:
-                emit(document)
-            await self._node.clock.sleep_until(self._node.clock.now() + UPDATE_S if document else 0.0)
-            if mine.running:
-                with anyio.move_on_after(1.0):
-                    await news.wait()
+            with anyio.move_on_after(pause):
+                await mine.over.wait()
+            if mine.running and updates:
+                began = self._node.clock.now()
+                emit(book.document_of(mine))
+                # A large group's document takes long to make: never more than a few per cent of the time.
+                pause = max(UPDATE_S, UPDATE_SHARE * (self._node.clock.now() - began))
         return book.document_of(mine)
 
     # --- reloading ----------------------------------------------------------------------------------------------

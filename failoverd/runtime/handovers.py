@@ -4,9 +4,9 @@ Steps on other nodes arrive in their heartbeats as ages, so times of two nodes a
 without any comparison of clocks; they are for people, no decision depends on them.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import anyio
@@ -24,9 +24,10 @@ from failoverd.runtime.board import Board
 
 SAME_STEP_S = 0.02
 """Two reports of a step whose begins differ by less than this mean the same operation."""
-RECENT_S = 0.35
-"""For how long a step is repeated to the peers: three heartbeats, so that losing two of them costs nothing."""
-RECENT_MAX = 48
+TOLD_TIMES = 3
+"""In how many datagrams the news of a step goes out: two of them may be lost."""
+TOLD_MAX = 48
+"""Of a datagram."""
 
 PRESENT_MARKS = frozenset(Mark) - RELEASED_MARKS - {Mark.UNKNOWN}
 
@@ -56,6 +57,8 @@ class Handover:
     steps: dict[Step, list[Timed]] = field(default_factory=dict)
     plan: Plan | None = None
     measured: Numbers | None = None
+    over: anyio.Event = field(default_factory=anyio.Event)
+    """Set when it does not run any more."""
 
     @property
     def running(self) -> bool:
@@ -79,21 +82,15 @@ class HandoverBook:
         self._learned = learned
         self.limits = limits
         self.current: Handover | None = None
-        self.recent: deque[tuple[float, Step, Timed]] = deque(maxlen=RECENT_MAX)
+        self._open: dict[Step, Timed] = {}
+        """Steps in flight on this node."""
+        self._untold: dict[Step, tuple[Timed, int]] = {}
+        """News for the peers, and in how many datagrams each is still to go."""
         self.on_measured: list[Callable[[list[tuple[Step, float]]], None]] = []
-        self._news = anyio.Event()
 
     @property
     def _me(self) -> str:
         return self._board.authority.me
-
-    def news(self) -> anyio.Event:
-        """Set at the next change of the record."""
-        return self._news
-
-    def _tell(self) -> None:
-        self._news.set()
-        self._news = anyio.Event()
 
     # --- its beginning and end ----------------------------------------------------------------------------------
 
@@ -104,6 +101,7 @@ class HandoverBook:
         before = self.current
         if before is not None and before.running:
             before.state, before.ended = "redirected", began
+            before.over.set()
             if self._me in {new.owner, before.target}:
                 self._emit(Event.HANDOVER_REDIRECTED, before, target=new.owner, reason=new.reason)
         online = new.wanted is Wanted.ONLINE
@@ -121,7 +119,6 @@ class HandoverBook:
         self._carry_over(before)
         if new.owner == self._me and online:
             self._emit(Event.HANDOVER_BEGUN, self.current, reason=new.reason)
-        self._tell()
 
     def _move(self, placement: Placement, target: str | None) -> Move:
         online = {node: self._present_on(node) for node in placement.holders if node != target}
@@ -195,7 +192,7 @@ class HandoverBook:
             callback(good)
         if (handover.target or handover.source) == self._me:
             self._emit_end(handover)
-        self._tell()
+        handover.over.set()
 
     def _emit_end(self, handover: Handover) -> None:
         if handover.state == "failed":
@@ -222,28 +219,26 @@ class HandoverBook:
     def begun(self, component: str, action: Action, at: float) -> None:
         """A step began on this node."""
         step, timed = Step(component, self._me, action), Timed(at)
-        self.recent.append((at, step, timed))
+        self._open[step] = timed
+        self._untold[step] = (timed, TOLD_TIMES)
         if self.current is not None:
             self.current.steps.setdefault(step, []).append(timed)
-            self._tell()
 
     def ended(self, component: str, action: Action, at: float, ok: bool) -> None:
         step = Step(component, self._me, action)
-        for _, known, timed in reversed(self.recent):
-            if known == step and timed.end is None:
-                timed.end, timed.ok = at, ok
-                self.recent.append((at, step, timed))
-                break
-        else:
-            runs = self.current.steps.get(step, []) if self.current else []
-            if runs and runs[-1].end is None:
-                runs[-1].end, runs[-1].ok = at, ok
-                self.recent.append((at, step, runs[-1]))
-        self._tell()
+        timed = self._open.pop(step, None)
+        if timed is not None:
+            timed.end, timed.ok = at, ok
+            self._untold[step] = (timed, TOLD_TIMES)
 
     def reports(self, now: float) -> tuple[StepReport, ...]:
-        """What began or ended lately on this node, for the peers."""
-        latest: dict[Step, Timed] = {step: timed for changed, step, timed in self.recent if now - changed < RECENT_S}
+        """What began or ended lately on this node, for the peers: the oldest news first, each a few times."""
+        told = list(islice(self._untold.items(), TOLD_MAX))
+        for step, (timed, times) in told:
+            if times > 1:
+                self._untold[step] = (timed, times - 1)
+            else:
+                del self._untold[step]
         return tuple(
             StepReport(
                 component=step.component,
@@ -252,7 +247,7 @@ class HandoverBook:
                 end_age_s=None if timed.end is None else round(now - timed.end, 3),
                 ok=timed.ok,
             )
-            for step, timed in latest.items()
+            for step, (timed, _) in told
         )
 
     def reported(self, peer: str, at: float, steps: tuple[StepReport, ...]) -> None:
@@ -266,8 +261,6 @@ class HandoverBook:
             if end is not None and end < handover.began and said.action is not Action.PREPARE:
                 continue
             self._merge(handover, Step(said.component, peer, said.action), Timed(begin, end, said.ok))
-        if steps:
-            self._tell()
 
     @staticmethod
     def _merge(handover: Handover, step: Step, timed: Timed) -> None:

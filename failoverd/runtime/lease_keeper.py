@@ -7,7 +7,7 @@ import anyio
 
 from failoverd.domain.lease import LeaseSettings, expires
 from failoverd.domain.placement import Lease, LeaseState, Member
-from failoverd.errors import CoordinatorUnavailable, StartupError
+from failoverd.errors import CoordinatorCorrupt, CoordinatorUnavailable, StartupError
 from failoverd.log.catalogue import Event
 from failoverd.ports import Change, Clock, Coordinator, Entry, EventLog, Expect, Put
 from failoverd.records import decode, encode, lease_key, node_key
@@ -53,6 +53,8 @@ class LeaseKeeper:
         self._new_incarnation = new_incarnation
         self._alive = alive
         self.held: Held | None = None
+        self.joined = False
+        """At least once: what is online here is ours to take down when the lease ends."""
         self.on_lost: list[Callable[[str], None]] = []
         self.on_renewed: list[Callable[[], None]] = []
 
@@ -75,6 +77,8 @@ class LeaseKeeper:
             except CoordinatorUnavailable as error:
                 self._contact.failed(str(error))
                 await self._pause(JOIN_RETRY_S)
+            except CoordinatorCorrupt:  # the mirror has told of it; nothing is guessed, and nothing overwritten
+                await self._pause(JOIN_RETRY_S)
 
     async def _try_to_join(self) -> None:
         member, lease = await self._read()
@@ -95,6 +99,7 @@ class LeaseKeeper:
         if not commit.ok:
             return  # something changed since it was read: look again
         self.held = Held(incarnation, commit.revision, fresh, commit.revision, began)
+        self.joined = True
         for key, value in values.items():
             self._mirror.absorb(Change(key, value, commit.revision))
         self._log.emit(Event.LEASE_ACQUIRED, incarnation=incarnation, ttl_s=self.settings.ttl_s)
@@ -136,6 +141,8 @@ class LeaseKeeper:
                     await self._renew(self.held)
             except (CoordinatorUnavailable, TimeoutError) as error:
                 self._contact.failed(str(error) or "no answer within lease.request_timeout")
+            except CoordinatorCorrupt as error:
+                self.lost(str(error))
 
     async def _renew(self, held: Held) -> None:
         began = self._clock.now()
@@ -161,7 +168,8 @@ class LeaseKeeper:
             held.lease, held.lease_revision = found, entry.revision
             await self._renew_once_more(held)
             return
-        self.lost("fenced by another node" if found is not None else "the lease record is gone")
+        if self.held is held:  # else it is known already, and another incarnation may have joined meanwhile
+            self.lost("fenced by another node" if found is not None else "the lease record is gone")
 
     async def _renew_once_more(self, held: Held) -> None:
         began = self._clock.now()

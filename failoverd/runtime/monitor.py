@@ -22,39 +22,64 @@ class Monitor:
         self._share = share
         self._misses = 0
         self._hits = 0
+        self._has_events = True
+        """Until its agent says otherwise."""
 
     async def run(self) -> None:
+        own = self._runner.local.own
         while not self._runner.done:
-            news = self._runner.local.news()
+            seen = own.count
             if self._due():
-                await self._term()
-            else:
-                await news.wait()
+                await self._term(seen)
+            await own.beyond(seen)
 
     def _due(self) -> bool:
         local = self._runner.local
         return local.state is ComponentState.ONLINE or (local.ignored and local.state is ComponentState.FAULTED)
 
-    async def _term(self) -> None:
-        """From the moment that the component is online until it is not (or is something else by its own doing)."""
-        since = self._runner.local.since
+    async def _term(self, seen: int) -> None:
+        """From the moment that the component is online until its state changes (its bell is rung beyond ``seen``)."""
         self._misses = self._hits = 0
+        if not self._has_events:
+            await self._poll(seen)
+            return
         async with anyio.create_task_group() as group:
-            group.start_soon(self._poll)
             group.start_soon(self._follow)
-            while not self._runner.done and self._due() and self._runner.local.since == since:
-                await self._runner.local.news().wait()
+            await self._poll(seen)
             group.cancel_scope.cancel()
 
-    async def _poll(self) -> None:
+    async def _poll(self, seen: int) -> None:
         interval = self._runner.component.monitor.interval_s
         at = self._clock.now() + interval * (1 + self._share) / 2
-        while True:
-            await self._clock.sleep_until(at)
-            counted = self._judge(await self._runner.probe())
+        while not await self._changed_before(at, seen):
+            probe = await self._probe(seen)
+            if probe is None:
+                return
+            counted = self._judge(probe)
+            interval = self._runner.component.monitor.interval_s
             at = max(at + interval, self._clock.now())
             if not counted:
                 at = self._clock.now() + min(interval, RECHECK_S)
+
+    async def _changed_before(self, at: float, seen: int) -> bool:
+        own = self._runner.local.own
+        with anyio.move_on_after(max(0.0, at - self._clock.now())):
+            await own.beyond(seen)
+        return own.count > seen
+
+    async def _probe(self, seen: int) -> Probe | None:
+        """None where the component's state changed meanwhile: what was found may be of before or after."""
+        found: list[Probe] = []
+        async with anyio.create_task_group() as group:
+
+            async def ask() -> None:
+                found.append(await self._runner.probe())
+                group.cancel_scope.cancel()
+
+            group.start_soon(ask)
+            await self._runner.local.own.beyond(seen)
+            group.cancel_scope.cancel()
+        return found[0] if found and self._runner.local.own.count == seen else None
 
     async def _follow(self) -> None:
         while (probe := await self._runner.watch()) is not None:
@@ -62,6 +87,7 @@ class Monitor:
                 self._runner.found(probe)
                 return
             await self._clock.sleep_until(self._clock.now() + RECHECK_S)
+        self._has_events = False
 
     def _judge(self, probe: Probe) -> bool:
         """Count one poll; False where a failed one does not count yet and wants to be looked at again soon."""

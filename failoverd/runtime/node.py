@@ -25,6 +25,7 @@ from failoverd.ports import Change, Clock, Coordinator, EventLog, Received, Tran
 from failoverd.records import Kind, placement_key
 from failoverd.runtime.actor import Actor, subject_of
 from failoverd.runtime.announcer import Announcer
+from failoverd.runtime.bell import Bell
 from failoverd.runtime.board import Authority, Board, Elsewhere
 from failoverd.runtime.component import Surroundings
 from failoverd.runtime.group import BuildAgent, GroupRunner
@@ -32,11 +33,13 @@ from failoverd.runtime.handovers import HandoverBook
 from failoverd.runtime.lease_keeper import LeaseKeeper
 from failoverd.runtime.mirror import Contact, Mirror, News
 from failoverd.runtime.peers import Peers
-from failoverd.runtime.reporter import Reporter, hash_of
+from failoverd.runtime.reporter import Reporter
 from failoverd.runtime.slots import Slots
 from failoverd.runtime.view_builder import ViewBuilder
 
-DEBOUNCE_S = 0.005
+DEBOUNCE_S = 0.01
+SEND_PAUSE_S = 0.02
+"""So long after a datagram, changes that no peer waits for are left to the next one."""
 """Changes of components are judged together within this time; news of placements and peers at once."""
 PROBE_PATIENCE_S = 15.0
 """How long the first probes may hold up the node as a whole; what is still unknown then stays so by itself."""
@@ -108,7 +111,6 @@ class Node:
             contact=self.contact,
             authority=self.authority,
             groups=self.groups,
-            settle_until=ports.clock.now() + 2 * settings.dead_after_s,
         )
         self.reporter = Reporter(self)
         self.announcer = Announcer(self)
@@ -121,7 +123,9 @@ class Node:
         self._tasks: TaskGroup | None = None
         self._over = anyio.Event()
         self._wake = anyio.Event()
-        self._dirty = anyio.Event()
+        self._dirty = Bell()
+        self._unsent = False
+        self._sent_at = 0.0
         self._decide_at = 0.0
         self._drops_at = ports.clock.now() + DROPS_REPORT_S
         self.became_ready = anyio.Event()
@@ -202,6 +206,7 @@ class Node:
                         await self._until_probed(runner, name)
             await self._until_mirrored()
             self.authority.ready = True
+            self.view_builder.settle_until = self.clock.now() + 2 * self.settings.dead_after_s
             self.became_ready.set()
             self.wake_everything()
 
@@ -213,7 +218,7 @@ class Node:
     async def _until_probed(self, runner: GroupRunner, name: str) -> None:
         local = runner.board.locals.get(name)
         while local is not None and not local.asked:
-            await local.news().wait()
+            await local.own.next()
 
     async def _until_mirrored(self) -> None:
         while not self.mirror.loaded:
@@ -273,6 +278,8 @@ class Node:
             self._judge_lease(now)
             if now >= self._decide_at:
                 self._decide_at = min(beat_at, self._decide(now))
+                if self._unsent and now - self._sent_at >= SEND_PAUSE_S:
+                    self._send(now)
             self._wake = anyio.Event()
             until = min(beat_at, self._decide_at)
             if until > now:
@@ -288,11 +295,12 @@ class Node:
     def _beat(self, now: float) -> None:
         if self.peers.tick(now):
             self._decide_at = now
+        self.authority.steady_until = now + self.settings.dead_after_s / 2
         trusted = self.peers.trusts(now)
         if trusted != self.authority.trusted:
             self.authority.trusted = trusted
             self.wake_everything()
-        self.ports.transport.send(self.reporter.state(now))
+        self._send(now)
         for callback in self.on_beat:
             callback(now)
         if now >= self._drops_at:
@@ -346,8 +354,8 @@ class Node:
             self.authority.force = False
             self.wake_everything()
         elif not usable and not self.authority.force and any(r.board.present_count for r in self.groups.values()):
-            if not self.authority.ready:
-                return  # not joined yet: what runs here is still a predecessor's, within its own lease
+            if not self.keeper.joined:
+                return  # what runs here is still a predecessor's, within its own lease
             self.log.emit(Event.LEASE_SELF_STOP, reason="the lease could not be renewed in time")
             self.authority.force = True
             for runner in self.groups.values():
@@ -370,17 +378,27 @@ class Node:
 
     # --- news ---------------------------------------------------------------------------------------------------
 
-    def _on_board_change(self) -> None:
-        self._dirty.set()
+    def _on_board_change(self, pressing: bool) -> None:
+        self._unsent = True
+        if pressing:
+            self._dirty.ring()
         self.wake(after_s=DEBOUNCE_S)
 
     async def _send_changes(self) -> None:
-        """A change of state is sent at once; all changes of one round of the event loop go together."""
+        """What a peer may wait for is sent at once; all such changes of one round of the event loop go together.
+
+        The rest is sent with the next round of decisions: peers only show it.
+        """
         while True:
-            await self._dirty.wait()
-            self._dirty = anyio.Event()
-            if self.keeper.held is not None:
-                self.ports.transport.send(self.reporter.state(self.clock.now()))
+            seen = self._dirty.count
+            if self._unsent:
+                self._send(self.clock.now())
+            await self._dirty.beyond(seen)
+
+    def _send(self, now: float) -> None:
+        if self.keeper.held is not None:
+            self._unsent, self._sent_at = False, now
+            self.ports.transport.send(self.reporter.state(now))
 
     def _hear(self, received: Received) -> None:
         if self.peers.hear(received):
@@ -396,7 +414,7 @@ class Node:
 
     def _hear_of_group(self, name: str, report: GroupReport, received: Received) -> None:
         board = self.groups[name].board
-        names = board.names if report.names_hash == hash_of(board.names) else report.names
+        names = board.names if report.names_hash == board.names_hash else report.names
         known = board.placement.generation if board.placement else 0
         if report.generation > known and self._tasks is not None and self.actor.claim(f"read {name}"):
             self._tasks.start_soon(self._reread, name)

@@ -1,19 +1,11 @@
 """Puts together what this node tells its peers in every heartbeat."""
 
-import hashlib
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from failoverd.domain.report import GroupReport, PeerState
 
 if TYPE_CHECKING:  # the node is made of this reporter, so the import would be a cycle
     from failoverd.runtime.node import Node
-
-
-@lru_cache(maxsize=256)
-def hash_of(names: tuple[str, ...]) -> str:
-    """Of a group's sorted component names: whether two nodes mean the same by a row of marks."""
-    return hashlib.sha256("\0".join(names).encode()).hexdigest()[:16]
 
 
 class Reporter:
@@ -33,12 +25,11 @@ class Reporter:
     def _group(self, name: str, now: float) -> GroupReport:
         node = self._node
         board = node.groups[name].board
-        names_hash = hash_of(board.names)
         return GroupReport(
             generation=board.placement.generation if board.placement else 0,
-            names_hash=names_hash,
+            names_hash=board.names_hash,
             marks=board.marks(),
-            names=board.names if self._differs(name, names_hash) else None,
+            names=board.names if self._differs(name, board.names_hash) else None,
             config_hash=board.group.config_hash,
             steps=node.books[name].reports(now),
         )

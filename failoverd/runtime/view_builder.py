@@ -26,7 +26,8 @@ class ViewBuilder:
     contact: Contact
     authority: Authority
     groups: Mapping[str, GroupRunner]
-    settle_until: float
+    settle_until: float = 0.0
+    """Until when nodes that were not heard of yet are given time to show up: counted from our own readiness."""
     moves: dict[str, deque[float]] = field(default_factory=dict)
 
     def build(self, now: float) -> View:
@@ -70,7 +71,7 @@ class ViewBuilder:
             lease_expires_at=expires(lease.seen_at, lease.record.ttl_s) if lease else None,
             config_hashes={g: report.config_hash for g, report in said.groups.items()} if said else {},
             online=self._online_here() if mine else _online(said),
-            unprobed=frozenset(g for g, r in said.groups.items() if Mark.UNKNOWN in r.marks) if said else frozenset(),
+            unprobed=self._unprobed_here() if mine else _unprobed(said),
         )
 
     def present(self, peer: str) -> PeerState | None:
@@ -79,6 +80,9 @@ class ViewBuilder:
         if member is None or self.peers.incarnations.get(peer) != member.record.incarnation:
             return None
         return self.peers.said.get(peer)
+
+    def _unprobed_here(self) -> frozenset[str]:
+        return frozenset(name for name, runner in self.groups.items() if not runner.board.probed)
 
     def _online_here(self) -> dict[str, int]:
         return {name: runner.board.present_count for name, runner in self.groups.items()}
@@ -107,6 +111,10 @@ class ViewBuilder:
 
     def _recent_moves(self, group: str, window_s: float, now: float) -> int:
         return sum(now - at < window_s for at in self.moves.get(group, ()))
+
+
+def _unprobed(said: PeerState | None) -> frozenset[str]:
+    return frozenset(g for g, report in said.groups.items() if Mark.UNKNOWN in report.marks) if said else frozenset()
 
 
 def _online(said: PeerState | None) -> dict[str, int]:

@@ -177,7 +177,7 @@ class Helper:
                 self._forget(operation)
             elif operation.detach:
                 self._release(operation)
-            else:  # its time was up, or it was cancelled, before it had begun
+            elif not operation.answered:  # its time was up, or it was cancelled, before it had begun
                 operation.kill(time.monotonic())
                 self._nearest = min(self._nearest, operation.deadline)
 

@@ -22,15 +22,19 @@ ENVIRONMENT_MARK = "FAILOVERD_OPERATION"
 """Set for each command: by it a command is found whose pid was never recorded."""
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))
+_DECODER = json.JSONDecoder()
+
+
 def encode(message: dict[str, Any], output: bytes = b"") -> bytes:
-    text = json.dumps(message, separators=(",", ":"))
-    return text.encode() + b"\n" + output if output else text.encode()
+    text = _ENCODER.encode(message).encode()
+    return text + b"\n" + output if output else text
 
 
 def decode(packet: bytes) -> tuple[dict[str, Any], bytes]:
     """The message and the output after it. Raises ValueError for what is no message."""
     head, _, output = packet.partition(b"\n")
-    message = json.loads(head)
+    message = _DECODER.decode(head.decode())
     if not isinstance(message, dict):
         raise ValueError("not a message")  # noqa: TRY004 (one error for all that is malformed)
     return message, output

@@ -44,9 +44,10 @@ def rss_mb(pids: list[int]) -> float:
 
 
 def components_online(running: Trial) -> int:
-    status = running["a"].status()
+    owner = running.owner()
+    status = running[owner].status()
     assert status is not None
-    return sum(places["a"]["state"] == "online" for places in status["groups"][GROUP]["components"].values())
+    return sum(places[owner]["state"] == "online" for places in status["groups"][GROUP]["components"].values())
 
 
 def idle(seconds: float = MINUTE_S) -> list[Row]:

@@ -96,9 +96,11 @@ def serving_in_thread(run_dir: Path, handler: Any) -> Iterator[RecordingLog]:
     listening = threading.Event()
     stop = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
+    complaints: list[str] = []
 
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
+        loops[0].set_exception_handler(lambda _loop, context: complaints.append(str(context)))
         async with serving(run_dir, handler, log):
             listening.set()
             await stop.wait()
@@ -112,3 +114,5 @@ def serving_in_thread(run_dir: Path, handler: Any) -> Iterator[RecordingLog]:
     finally:
         loops[0].call_soon_threadsafe(stop.set)
         thread.join(10)
+    if complaints:
+        raise AssertionError(f"the event loop complained: {complaints}")

@@ -1,17 +1,27 @@
 """The coordinators that the contract is held against: each as a little cluster of clients with one store."""
 
+import atexit
+import secrets
+import shutil
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+import pytest
+
 from failoverd.clock import BootClock
+from failoverd.coordinators.etcd.coordinator import EtcdCoordinator
 from failoverd.coordinators.memory import Fate, MemoryCoordinator, MemoryStore, NoFaults, Operation
 from failoverd.coordinators.sqlite import SqliteCoordinator
-from failoverd.ports import Coordinator
+from failoverd.ports import Change, Commit, Coordinator, Delete, Entry, Expect, Listing, Put
+from tests.etcd_server import EtcdServers, made, needs_etcd
 
-KINDS = ("memory", "sqlite")
+KINDS = ("memory", "sqlite", pytest.param("etcd", marks=[needs_etcd, pytest.mark.processes]))
 TIMEOUT_S = 2.0
 
 
@@ -96,12 +106,107 @@ class SqliteCluster:
             db.close()
 
 
+class Rebased:
+    """An etcd coordinator whose revisions count from when it was made: many tests share one etcd."""
+
+    def __init__(self, inner: EtcdCoordinator, base: int, servers: EtcdServers, history: int) -> None:
+        """``history``: how many revisions etcd is let keep; compacted after each commit."""
+        self._inner, self._base = inner, base
+        self._servers, self._history = servers, history
+
+    async def read(self, key: str) -> Entry | None:
+        entry = await self._inner.read(key)
+        return entry and replace(entry, revision=entry.revision - self._base)
+
+    async def list(self, prefix: str) -> Listing:
+        listing = await self._inner.list(prefix)
+        entries = tuple(replace(entry, revision=entry.revision - self._base) for entry in listing.entries)
+        return Listing(listing.revision - self._base, entries)
+
+    async def commit(self, expects: Sequence[Expect], writes: Sequence[Put | Delete]) -> Commit:
+        based = [replace(e, revision=e.revision + self._base) if e.revision > 0 else e for e in expects]
+        commit = await self._inner.commit(based, writes)
+        if self._history < SHORT_HISTORY:
+            self._servers.compact(commit.revision - self._history)
+        return replace(commit, revision=commit.revision - self._base)
+
+    @asynccontextmanager
+    async def watch(self, prefix: str, after: int) -> AsyncIterator[AsyncIterator[tuple[Change, ...]]]:
+        async with self._inner.watch(prefix, after + self._base) as batches:
+            yield RebasedBatches(batches, self._base)
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class RebasedBatches:
+    def __init__(self, inner: AsyncIterator[tuple[Change, ...]], base: int) -> None:
+        self._inner, self._base = inner, base
+
+    def __aiter__(self) -> "RebasedBatches":
+        return self
+
+    async def __anext__(self) -> tuple[Change, ...]:
+        return tuple(replace(c, revision=c.revision - self._base) for c in await anext(self._inner))
+
+
+SHORT_HISTORY = 100
+
+
+class EtcdCluster:
+    def __init__(self, servers: EtcdServers, base: int, history: int) -> None:
+        self.servers = servers
+        self._name = f"test-{secrets.token_hex(4)}"
+        self._base, self._history = base, history
+        self.clients: list[Rebased] = []
+
+    async def client(self, name: str = "a", *, request_timeout_s: float = TIMEOUT_S) -> Rebased:
+        del name
+        inner = EtcdCoordinator(self.servers.endpoints, cluster=self._name, request_timeout_s=request_timeout_s)
+        self.clients.append(Rebased(inner, self._base, self.servers, self._history))
+        return self.clients[-1]
+
+    @contextmanager
+    def outage(self) -> Iterator[None]:
+        self.servers.kill()
+        try:
+            yield
+        finally:
+            self.servers.start()
+
+
+@cache
+def shared_etcd() -> EtcdServers:
+    """One member for all tests of this process that do not mind each other."""
+    directory = Path(tempfile.mkdtemp(prefix="failoverd-etcd-"))
+    servers = made(directory, 1)
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    atexit.register(servers.kill)
+    return servers
+
+
+@asynccontextmanager
+async def open_etcd(*, history: int = SHORT_HISTORY) -> AsyncIterator[EtcdCluster]:
+    servers = shared_etcd()
+    servers.start()
+    status = servers.members[0].ask("/v3/maintenance/status")
+    cluster = EtcdCluster(servers, int(status["header"]["revision"]), history)
+    try:
+        yield cluster
+    finally:
+        for client in cluster.clients:
+            await client.aclose()
+
+
 @asynccontextmanager
 async def open_cluster(kind: str, directory: Path, *, tombstones_max: int = 1024) -> AsyncIterator[Cluster]:
     if kind == "memory":
         yield MemoryCluster(tombstones_max)
         return
-    async with open_sqlite(directory, tombstones_max=tombstones_max) as cluster:
+    opened: AbstractAsyncContextManager[Cluster] = (
+        open_etcd(history=tombstones_max) if kind == "etcd" else open_sqlite(directory, tombstones_max=tombstones_max)
+    )
+    async with opened as cluster:
         yield cluster
 
 

@@ -1,6 +1,8 @@
 """Commands that behave and commands that do not, through the real helper."""
 
+import errno
 import os
+import resource
 from pathlib import Path
 
 import anyio
@@ -9,6 +11,7 @@ import pytest
 from failoverd import procfs
 from failoverd.errors import SpawnFailed
 from failoverd.spawner.client import HelperSpawner
+from failoverd.spawner.launch import Order, explain
 from failoverd.spawner.protocol import OUTPUT_MAX
 from tests.unit.spawner.support import EventList, ask, pid_in, runs, shell, until
 
@@ -199,6 +202,34 @@ async def test_a_command_inherits_nothing_of_ours(tmp_path: Path) -> None:
     pid, sid, pgid, scheduling, nice = session.output.split()
     assert pid == sid == pgid
     assert (scheduling, nice) == ("TS", "0")
+
+
+async def test_more_commands_at_once_than_our_soft_limit_of_descriptors_allows(tmp_path: Path) -> None:
+    """The helper may open what the hard limit allows; its commands keep the limit that the daemon was given."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if before[1] != resource.RLIM_INFINITY and before[1] < 1000:
+        pytest.skip("the hard limit is low as well")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (100, before[1]))
+    try:
+        async with spawner(tmp_path) as subject, anyio.create_task_group() as tasks:
+            for _ in range(80):
+                tasks.start_soon(subject.run, ask("sleep", "0.5"))
+            assert (await subject.run(shell("sleep 0.1; ulimit -n"))).output == "100\n"
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"),
+    [
+        (errno.EMFILE, "x: Too many open files: file descriptor limit of the helper process reached"),
+        (errno.ENFILE, "x: Too many open files in system: file descriptor limit of the machine reached"),
+        (errno.EAGAIN, "x: Resource temporarily unavailable: process limit reached"),
+        (errno.EIO, "x: Input/output error"),
+    ],
+)
+def test_limits_are_named(number: int, expected: str) -> None:
+    assert explain(OSError(number, os.strerror(number)), Order(["x"], {})).startswith(expected)
 
 
 async def test_a_detached_process_outlives_the_daemon_and_leaves_no_zombie(tmp_path: Path) -> None:

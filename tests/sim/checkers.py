@@ -1,0 +1,150 @@
+"""What must never happen, judged by the world's own record: the truth of the components, the store's contents read as
+plain JSON, and the times at which lease renewals were begun. Nothing of the code under test is used here.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from failoverd.domain.model import Action
+from failoverd.ports import Delete, Expect, Put
+from tests.sim.components import Part, Site, Told
+from tests.sim.store import SimStore
+from tests.sim.world import World
+
+NEVER_TWICE = "online on two nodes"
+GENERATIONS = "generations only grow"
+HOLDERS = "holders cover what is online"
+GATES = "begun against its gates"
+EXPIRED = "online without a lease"
+FORCE = "taken down by force without need"
+DIED = "the daemon died"
+CONVERGENCE = "not back to normal in time"
+
+
+@dataclass(slots=True)
+class Tenure:
+    """A node's right to have anything online, by the world's clock."""
+
+    usable_until: float = -1.0
+    ends: float = -1.0
+    waived: bool = False
+    """Its daemon was stopped and left its groups running on purpose."""
+
+
+@dataclass(slots=True)
+class Checkers:
+    world: World
+    site: Site
+    store: SimStore
+    excused: Callable[[str], bool]
+    """Whether a node's daemon cannot be expected to act (dead, or stood still): then its guard does."""
+    tenures: dict[str, Tenure] = field(default_factory=dict)
+    guarded: int = 0
+
+    def __post_init__(self) -> None:
+        self.site.on_begin = self.began
+        self.store.on_commit = self.committed
+
+    def record(self, key: str) -> dict[str, Any] | None:
+        entry = self.store.get(key)
+        return None if entry is None else json.loads(entry.value)
+
+    # --- operations ---------------------------------------------------------------------------------------------
+
+    def began(self, part: Part, action: Action) -> None:
+        if part.operation is not None and action is not Action.CLEAN:
+            self.world.broken(GATES, f"{action} of {part.key} while its {part.operation.action} is in flight")
+        if action is Action.ONLINE:
+            self._online(part)
+        elif action is Action.OFFLINE:
+            self._offline(part)
+        elif action is Action.CLEAN:
+            self._clean(part)
+
+    def _online(self, part: Part) -> None:
+        others = [p for p in self.site.parts.values() if (p.group, p.name) == (part.group, part.name) and p is not part]
+        if part.exclusive and (twice := [p.node for p in others if p.online]):
+            self.world.broken(NEVER_TWICE, f"{part.key} begins its online while it is online on {', '.join(twice)}")
+        needed = [p for p in self.site.of_group(part.node, part.group) if p.name in part.depends_on]
+        if missing := [p.name for p in needed if p.told is not Told.ONLINE]:
+            self.world.broken(GATES, f"online of {part.key} although {', '.join(missing)} is not online there")
+        if self.world.now >= self.tenure(part.node).usable_until:
+            self.world.broken(EXPIRED, f"online of {part.key} after the time for self-stop has begun")
+        placement = self.record(f"placement/{part.group}")
+        if placement is None or part.node not in placement["holders"]:
+            self.world.broken(HOLDERS, f"online of {part.key}, which is no holder: {placement}")
+
+    def _offline(self, part: Part) -> None:
+        above = [p for p in self.site.of_group(part.node, part.group) if part.name in p.depends_on]
+        if present := [p.name for p in above if p.told is not Told.ABSENT]:
+            self.world.broken(GATES, f"offline of {part.key} although {', '.join(present)} is not absent there")
+
+    def _clean(self, part: Part) -> None:
+        expired = self.world.now >= self.tenure(part.node).usable_until
+        fenced = (self.record(f"node/{part.node}") or {}).get("state") != "live"
+        if not (part.offline_failed or expired or fenced):
+            self.world.broken(FORCE, f"clean of {part.key} although its lease is good and no offline of it failed")
+
+    # --- records ------------------------------------------------------------------------------------------------
+
+    def committed(self, node: str, expects: tuple[Expect, ...], writes: tuple[Put | Delete, ...]) -> None:
+        del expects
+        for write in writes:
+            kind, _, name = write.key.partition("/")
+            document = json.loads(write.value) if isinstance(write, Put) else None
+            if kind == "placement":
+                self._placement(node, name, document)
+            elif kind == "node" and document is not None:
+                self._member(node, name, document)
+            if kind != "lease":
+                shown = {} if document is None else {k: v for k, v in document.items() if k not in {"at", "version"}}
+                self.world.note(node, "commit", key=write.key, **shown)
+
+    _latest: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def _placement(self, node: str, group: str, new: dict[str, Any] | None) -> None:
+        if new is None:
+            self.world.broken(GENERATIONS, f"the placement of {group} was deleted")
+            return
+        old = self._latest.get(group)
+        self._latest[group] = new
+        if old is not None and new["generation"] < old["generation"]:
+            self.world.broken(GENERATIONS, f"{group}: from {old['generation']} to {new['generation']}")
+        if old is not None and new["owner"] != old["owner"] and new["generation"] <= old["generation"]:
+            self.world.broken(GENERATIONS, f"{group}: owner changed at generation {old['generation']}")
+        for part in self.site.parts.values():
+            if part.group == group and part.exclusive and part.online and part.node not in new["holders"]:
+                self.world.broken(HOLDERS, f"{node} wrote holders {new['holders']} while {part.key} is online")
+
+    def _member(self, by: str, name: str, new: dict[str, Any]) -> None:
+        tenure = self.tenure(name)
+        tenure.waived = new["state"] == "away"
+        if new["state"] in {"left", "fenced"}:
+            for part in self.site.of_node(name):
+                if part.exclusive and part.online:
+                    self.world.broken(EXPIRED, f"{by} marked {name} {new['state']} while {part.key} is online")
+
+    # --- leases -------------------------------------------------------------------------------------------------
+
+    def tenure(self, node: str) -> Tenure:
+        return self.tenures.setdefault(node, Tenure())
+
+    def renewed(self, node: str, usable_until: float, ends: float) -> None:
+        """The node knows that it holds its lease until then (world time)."""
+        tenure = self.tenure(node)
+        tenure.usable_until, tenure.ends = max(tenure.usable_until, usable_until), max(tenure.ends, ends)
+        self.world.at(ends, lambda: self._expire(node, ends))
+
+    def _expire(self, node: str, ends: float) -> None:
+        tenure = self.tenure(node)
+        if tenure.ends > ends or tenure.waived:
+            return
+        left = [part for part in self.site.of_node(node) if part.online and part.exclusive]
+        if left and not self.excused(node):
+            self.world.broken(EXPIRED, f"{', '.join(p.key for p in left)} at the end of the lease")
+        if left:
+            self.guarded += 1
+            self.world.note(node, "guard", left=",".join(part.key for part in left))
+            self.site.wipe(node, "guard")

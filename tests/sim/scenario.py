@@ -1,0 +1,39 @@
+"""What a run consists of: a cluster, and a timeline of faults and commands. Made from a seed, or written by hand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from failoverd.domain.model import Action, Group
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """At a time (seconds since the beginning), something is done: a method of ``Cluster`` and its arguments."""
+
+    at: float
+    what: str
+    args: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    seed: int
+    """Of all that is left to chance while it runs."""
+    nodes: tuple[str, ...]
+    groups: Mapping[str, Group]
+    durations: Mapping[tuple[str, str], Mapping[Action, float]]
+    """By group and component: what operations usually take, in seconds."""
+    timeline: tuple[Happening, ...]
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """By node: how fast its clock runs."""
+    links: int = 1
+    interval_s: float = 0.2
+    dead_after_s: float = 1.0
+    ttl_s: float = 3.0
+    max_parallel: Mapping[str, int] = field(default_factory=dict)
+    calm_at: float = 30.0
+    """When all faults end: everything is repaired and nobody gives commands any more."""
+    bound_s: float = 60.0
+    """Within which everything must be as wanted afterwards."""
+    name: str = ""
