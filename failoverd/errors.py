@@ -34,5 +34,9 @@ class SpawnerLost(SpawnFailed):
     ``SpawnFailed``, the command may have had some effect."""
 
 
+class GuardUnavailable(FailoverdError):  # noqa: N818
+    """The guard has not taken over a last will in time. Nothing was changed: the online must not begin."""
+
+
 class KeyFileError(FailoverdError):
     """The cluster key cannot be used: missing, readable by others, or not a key."""

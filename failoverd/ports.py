@@ -4,12 +4,12 @@ Every coroutine here has a deadline of its own (said with each), so that a calle
 """
 
 import math
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
@@ -233,6 +233,39 @@ class AgentHost:
     component: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandWill:
+    """A last will: a command that takes the component down by force, at whatever time and without the daemon. Exit
+    status 0 or 7 says that it is down. It may be run more than once, and when there is nothing to take down."""
+
+    request: RunRequest
+    """``timeout_s`` is its upper limit; what is left of the lease may be less. ``grace_s`` is not used."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MarkWill:
+    """A last will: every process that carries this mark, and the session that ``main`` leads, are killed (SIGKILL),
+    again and again until none is left."""
+
+    mark: str
+    """What an entry of its environment begins with: ``NAME=prefix`` (environ(7))."""
+    main: Detached | None = None
+    """Once it is known: found without a walk through /proc, and its session also by those who cleared their own
+    environment."""
+
+
+Will = CommandWill | MarkWill
+
+
+@runtime_checkable
+class Testator(Protocol):
+    """An agent that can leave a last will; one that cannot is not helped by the guard, and the log says so."""
+
+    def will(self, call: Call) -> Will | None:
+        """What takes the component down without the daemon, as known now; ``call`` is one of CLEAN. Asked before each
+        online, and again when the component is found online. None: nothing can."""
+
+
 class AgentType(Protocol):
     """One entry of the agent table: how the configuration of a type is checked and an agent made of it."""
 
@@ -306,6 +339,39 @@ class Transport(Protocol):
 
     @property
     def counters(self) -> LinkCounters: ...
+
+
+# --- the guard ------------------------------------------------------------------------------------------------
+
+
+class Guard(Protocol):
+    """Holds what takes each component down when the daemon no longer can, and does so at the end of the lease.
+
+    Everything that is said to it is answered in time, or it is taken for lost and replaced; its successor is told all
+    of it anew. What is said in order arrives in order.
+    """
+
+    async def arm(self, group: str, component: str, will: Will | None) -> None:
+        """Before an online: returns once the guard holds the will (None: there is none, but something will be online).
+        Takes two seconds at most. Raises ``GuardUnavailable``; then the online must not begin."""
+
+    async def hold(self, group: str, component: str, will: Will | None) -> None:
+        """It is (or may be) online already: hold this will from now on, in place of an earlier one. Does not wait for
+        the answer, and never fails: without a guard, the next one is told."""
+
+    def disarm(self, group: str, component: str) -> None:
+        """It is known to be absent."""
+
+    def extend(self, fires_at: float, ends: float) -> None:
+        """The lease was renewed (``LeaseSettings.guard_fires_at``, ``ends``; ``Clock.now()`` seconds)."""
+
+    def retain(self, known: Collection[tuple[str, str]]) -> None:
+        """Every (group, component) that there is: what an earlier daemon has left with the guard beyond it is
+        disarmed."""
+
+    async def dismiss(self) -> None:
+        """Everything is in good order without it: nothing is online here, or the cluster knows that it was left
+        running. Returns within two seconds."""
 
 
 # --- the log --------------------------------------------------------------------------------------------------

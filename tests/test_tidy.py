@@ -250,6 +250,7 @@ BROAD = frozenset({"Exception", "BaseException"})
 BOUNDARIES = {
     "failoverd/control/server.py": "a defect in one command ends that command, not the daemon, and is logged",
     "failoverd/log/values.py": "what foreign values raise when they are printed must not lose the event",
+    "tests/unit/runtime/fakes.py": "the crash of a daemon is what a test may be about",
 }
 """The files that may catch everything in one place, and why."""
 

@@ -12,6 +12,7 @@ from failoverd.errors import FailoverdError, Refused, UsageError
 
 CONNECT_TIMEOUT_S = 2.0
 CHUNK = 256 * 1024
+SLICE_S = 0.5
 
 OnUpdate = Callable[[dict[str, Any]], None]
 
@@ -105,16 +106,32 @@ def _answers(connection: socket.socket, asked: bytes, deadline: float | None) ->
 def _exchange(connection: socket.socket, deadline: float | None, asked: bytes | None = None) -> bytes:
     """Send ``asked``, or receive where there is nothing to send. Raises ``TimedOut`` or ``NoDaemon``."""
     try:
-        # Not 0, which would mean: do not block at all.
-        connection.settimeout(None if deadline is None else max(0.001, deadline - time.monotonic()))
         if asked is None:
-            return connection.recv(CHUNK)
+            return _received(connection, deadline)
+        connection.settimeout(CONNECT_TIMEOUT_S)
         connection.sendall(asked)
     except TimeoutError as error:
         raise TimedOut("the daemon has not finished in the time given") from error
     except OSError as error:
         raise NoDaemon(f"the connection to the daemon broke: {error.strerror or error}") from error
     return b""
+
+
+def _received(connection: socket.socket, deadline: float | None) -> bytes:
+    """Raises ``TimeoutError`` at the deadline.
+
+    It waits in slices: a Ctrl-C that arrives between the interpreter's last look and the system call would go unnoticed
+    until that call returns, which without a deadline may be never.
+    """
+    while True:
+        left = SLICE_S if deadline is None else deadline - time.monotonic()
+        # Not 0, which would mean: do not block at all.
+        connection.settimeout(min(SLICE_S, max(0.001, left)))
+        try:
+            return connection.recv(CHUNK)
+        except TimeoutError:
+            if left <= SLICE_S and deadline is not None:
+                raise
 
 
 def _parsed(data: bytes) -> dict[str, Any]:

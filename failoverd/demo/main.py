@@ -18,6 +18,7 @@ from failoverd.errors import FailoverdError
 
 DEADLINE_S = 58.0
 """After which the whole demonstration gives up."""
+DIRECTORY_MAX = 60
 DONE, FAILED, INTERRUPTED = 0, 1, 130
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 
@@ -25,7 +26,7 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGALRM)
 def main(*, keep: bool = False, as_json: bool = False, fast: bool = False) -> int:
     """Tell the story and leave nothing behind. 0: all of it happened; 1: something did not; 130: interrupted."""
     with one_interrupt():
-        root = Path(tempfile.mkdtemp(prefix="failoverd-demo-"))
+        root = Path(tempfile.mkdtemp(prefix="failoverd-demo-", dir=short_enough(tempfile.gettempdir())))
         stage = Stage(root=root, cluster=LocalCluster(root=root, name=f"demo-{secrets.token_hex(4)}"))
         story = Story(stage=stage, show=Show(silent=as_json))
         failure = ""
@@ -42,6 +43,11 @@ def main(*, keep: bool = False, as_json: bool = False, fast: bool = False) -> in
         finally:
             stage.clear(keep=keep)
     return report(story, failure, keep=keep, as_json=as_json)
+
+
+def short_enough(directory: str) -> str:
+    """The address of a unix socket has room for 107 bytes (unix(7)), so not any directory will do."""
+    return directory if len(directory) <= DIRECTORY_MAX else "/tmp"  # noqa: S108 (mkdtemp makes a private one in it)
 
 
 def report(story: Story, failure: str, *, keep: bool, as_json: bool) -> int:

@@ -67,7 +67,7 @@ def _wanted_online(facts: Facts, placement: Placement, owned: Mapping[str, Compo
     if others and any(state is not ComponentState.OFFLINE for o in others for state in _on(facts, o)):
         return Condition(GroupState.HANDOVER, f"from {', '.join(others)} to {placement.owner}: {placement.reason}")
     if any(state in IN_MOTION for state in owned.values()) or facts.in_handover:
-        return Condition(GroupState.ONLINING, placement.reason)
+        return Condition(GroupState.ONLINING, placement.reason or f"coming online on {placement.owner}")
     missing = [name for name, state in owned.items() if state is not ComponentState.ONLINE]
     return Condition(GroupState.PARTIAL, f"not online on {placement.owner}: {', '.join(missing)}")
 

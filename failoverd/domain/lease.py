@@ -72,6 +72,32 @@ class LeaseSettings:
         """Until when the owner may begin operations; then self-stop begins. ``began``: of its last good renewal."""
         return began + self.ttl_s - self.self_stop_s
 
+    @property
+    def will_s(self) -> float:
+        """How long a last will may take. Self-stop is halved: ``self_stop/2`` for the daemon's own attempt, if it is
+        well, and ``self_stop/2`` for the guard's, if it is not, with everything begun at once:
+
+            usable_until = ttl - self_stop  <  guard_fires_at = ttl - self_stop/2  <  ends = ttl
+
+        So ``longest clean <= self_stop/2`` is what must hold. A half rather than less: a daemon that is well is not
+        killed in the middle of its own self-stop. What the guard itself needs (milliseconds) is within the drift
+        margin that observers add to ``ends``.
+        """
+        return self.self_stop_s / 2
+
+    def guard_fires_at(self, began: float) -> float:
+        """When the guard takes down what is not down, without the daemon."""
+        return self.ends(began) - self.will_s
+
+    def will_fault(self, clean_s: float) -> str | None:
+        """The inequality, with its numbers, where it does not hold for something that takes so long to take down."""
+        if clean_s <= self.will_s * (1 + 1e-9):
+            return None
+        return (
+            "longest clean <= self_stop/2 does not hold: "
+            f"it takes {clean_s:g}s, self_stop/2 is {self.self_stop_s:g}s/2 = {self.will_s:g}s"
+        )
+
     def ends(self, began: float) -> float:
         """By when the owner has taken everything exclusive down."""
         return began + self.ttl_s

@@ -1,4 +1,4 @@
-"""One SOCK_SEQPACKET connection of the guard: it neither blocks on a peer that does not read, nor trusts what it says."""
+"""One SOCK_SEQPACKET connection of the guard: never blocks on a peer that does not read, nor trusts what it says."""
 
 import socket
 from collections import deque

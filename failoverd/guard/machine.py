@@ -6,8 +6,6 @@ import os
 import struct
 import time
 
-from failoverd import procfs
-
 _CLOCK_BOOTTIME = 7
 _TFD_NONBLOCK = os.O_NONBLOCK
 _TFD_CLOEXEC = os.O_CLOEXEC
@@ -102,5 +100,3 @@ def be_ordinary() -> None:
 def _score(value: str) -> None:
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123 (likewise)
         file.write(value)
-
-

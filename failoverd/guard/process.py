@@ -107,7 +107,9 @@ class Guard:
         if self._firing is not None:
             successor.send({"firing": True})
         elif self._link.open and not self._daemon.ended:
-            successor.send({"refused": f"the guard (pid {os.getpid()}) serves a daemon that runs, pid {self._daemon.pid}"})
+            successor.send(
+                {"refused": f"the guard (pid {os.getpid()}) serves a daemon that runs, pid {self._daemon.pid}"}
+            )
         elif message.get("do") == "succeed":
             for part in self.watch.bequest():
                 successor.send(part)

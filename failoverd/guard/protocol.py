@@ -6,8 +6,8 @@ To the guard, each with a number ``n`` and answered by ``{"n": n}`` or ``{"n": n
 From the guard, once: ``{"ready": pid, "realtime", "locked", "inherited": [key, …]}`` or ``{"broken": why}``.
 
 A successor to the guard that it finds: ``{"do": "succeed"}``; answered by ``{"key", "will"}`` for each will,
-then ``{"all": count, "version", "fires_at", "ends"}``; then ``{"do": "taken"}``, answered by ``{"yours": true}``. Instead of any
-of it: ``{"firing": true}`` (wait for the lock) or ``{"refused": why}``.
+then ``{"all": count, "version", "fires_at", "ends"}``; then ``{"do": "taken"}``, answered by ``{"yours": true}``.
+Instead of any of it: ``{"firing": true}`` (wait for the lock) or ``{"refused": why}``.
 
 A will: ``{"kind": "command", "argv", "env", "cwd", "uid", "gid", "groups", "timeout_s"}``,
 ``{"kind": "mark", "mark", "pid", "ticks"}`` or ``{"kind": "none"}``.

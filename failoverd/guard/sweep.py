@@ -42,7 +42,7 @@ class Sweep:
                 self._sessions[int(marks[key]["pid"])] = index
 
     def run(self, report: socket.socket) -> None:
-        """Until nothing is left; after each walk it says what was there: ``{"left": [[group, component, pids], …]}``."""
+        """Until nothing is left; each walk tells what was there: ``{"left": [[group, component, pids], …]}``."""
         while True:
             left = self.walk()
             with contextlib.suppress(BlockingIOError):  # nobody has read the last yet: the next will do

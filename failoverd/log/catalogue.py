@@ -47,6 +47,9 @@ class Event(StrEnum):
     FENCE_BEGUN = "fence.begun"
     FENCE_DONE = "fence.done"
     FENCE_FAILED = "fence.failed"
+    GUARD_FIRED = "guard.fired"
+    GUARD_LOST = "guard.lost"
+    GUARD_POWERLESS = "guard.powerless"
     SPAWNER_LOST = "spawner.lost"
     STATE_UNWRITABLE = "state.unwritable"
     STATE_WRITABLE = "state.writable"
@@ -212,6 +215,20 @@ CATALOGUE: dict[Event, Entry] = {
     Event.FENCE_FAILED: _critical(
         "The fence agent could not confirm that the node is off. The next agent is tried; failing all, the groups wait "
         "for the end of the node's lease. Look at the agent's output, the fencing device and its network."
+    ),
+    Event.GUARD_FIRED: _critical(
+        "An earlier daemon on this node did not renew its lease in time (hung, stopped or dead), so the guard killed it "
+        "and took everything that was online down. Said by the next daemon, `ago_s` after it happened. `left` names "
+        "what may not have gone down: make sure by hand. Find out why the daemon stood still or died."
+    ),
+    Event.GUARD_LOST: _error(
+        "The guard process ended or does not answer (`reason`). Another is started and told everything; no component is "
+        "brought online before that. Look for a killed process (out of memory?) in the system log."
+    ),
+    Event.GUARD_POWERLESS: _warning(
+        "The guard cannot take this component down if the daemon hangs or dies: its agent leaves no last will, or it "
+        "cannot be used (`reason`). With `lease: {action: reboot}` the machine is reset in that case. Said once for "
+        "each component."
     ),
     Event.SPAWNER_LOST: _error(
         "The helper process that starts commands ended unexpectedly. It is started again; the operations that it ran "

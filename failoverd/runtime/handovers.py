@@ -51,6 +51,8 @@ class Handover:
     began: float
     move: Move
     detect_s: float | None = None
+    found: bool = False
+    """It was in the coordinator when this daemon came up: nothing is told of it unless there is something to do."""
     state: str = "running"
     ended: float | None = None
     failure: str = ""
@@ -94,7 +96,9 @@ class HandoverBook:
 
     # --- its beginning and end ----------------------------------------------------------------------------------
 
-    def placed(self, old: Placement | None, new: Placement, *, began: float, detect_s: float | None) -> None:
+    def placed(
+        self, old: Placement | None, new: Placement, *, began: float, detect_s: float | None, found: bool = False
+    ) -> None:
         """A placement was written that asks for something else than before: a handover begins, or is redirected."""
         if old is not None and (old.generation, old.wanted) == (new.generation, new.wanted):
             return
@@ -114,11 +118,16 @@ class HandoverBook:
             reason=new.reason,
             began=began,
             detect_s=detect_s,
+            found=found,
             move=self._move(new, new.owner if online else None),
         )
         self._carry_over(before)
-        if new.owner == self._me and online:
-            self._emit(Event.HANDOVER_BEGUN, self.current, reason=new.reason)
+        if not found:
+            self._tell_begin(self.current)
+
+    def _tell_begin(self, handover: Handover) -> None:
+        if handover.target == self._me:
+            self._emit(Event.HANDOVER_BEGUN, handover, reason=handover.reason)
 
     def _move(self, placement: Placement, target: str | None) -> Move:
         online = {node: self._present_on(node) for node in placement.holders if node != target}
@@ -190,7 +199,7 @@ class HandoverBook:
         good = [(entry.step, entry.duration_s) for entry in measured if self._last_ok(handover, entry.step)]
         for callback in self.on_measured:
             callback(good)
-        if (handover.target or handover.source) == self._me:
+        if (handover.target or handover.source) == self._me and not handover.found:
             self._emit_end(handover)
         handover.over.set()
 
@@ -222,6 +231,9 @@ class HandoverBook:
         self._open[step] = timed
         self._untold[step] = (timed, TOLD_TIMES)
         if self.current is not None:
+            if self.current.running and self.current.found:
+                self.current.found = False
+                self._tell_begin(self.current)
             self.current.steps.setdefault(step, []).append(timed)
 
     def ended(self, component: str, action: Action, at: float, ok: bool) -> None:

@@ -448,7 +448,13 @@ class Node:
         if new is not None:
             heard_at = self.peers.heard_at(new.source) if new.source and new.cause is Cause.NODE_LOST else None
             began = self.command_at.pop(name, now)
-            self.books[name].placed(old, new, began=began, detect_s=None if heard_at is None else now - heard_at)
+            self.books[name].placed(
+                old,
+                new,
+                began=began,
+                detect_s=None if heard_at is None else now - heard_at,
+                found=not self.mirror.loaded,
+            )
             self.view_builder.count_move(name, old, new, now)
             if old is None or (old.generation, old.wanted) != (new.generation, new.wanted):
                 self._log_placement(name)

@@ -19,7 +19,7 @@ from typing import Any
 from failoverd import procfs
 from failoverd.spawner import journal
 from failoverd.spawner.journal import Journal, Locked
-from failoverd.spawner.launch import Launcher
+from failoverd.spawner.launch import Launcher, go_before_commands
 from failoverd.spawner.operation import DEATH_S, Operation
 from failoverd.spawner.protocol import BUFFER_WANTED, PACKET_MAX, decode, encode
 from failoverd.spawner.workers import Workers
@@ -390,10 +390,7 @@ def _hung_up(link: socket.socket) -> bool:
 
 def _become_ordinary() -> None:
     """Shed what a daemon may have and a command must not inherit: priority, signals, directory, umask, descriptors."""
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
-    if os.getpriority(os.PRIO_PROCESS, 0) < 0:
-        os.setpriority(os.PRIO_PROCESS, 0, 0)
+    go_before_commands()
     _shed_protection()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:

@@ -5,6 +5,7 @@ program has been loaded, and on dead storage that may be never. Only the calling
 Another user, group or directory needs code between fork and exec, hence subprocess with a plain fork.
 """
 
+import contextlib
 import ctypes
 import errno
 import grp
@@ -24,6 +25,22 @@ _ATTR_BYTES = 1024
 """Roomier than either C library's posix_spawnattr_t, posix_spawn_file_actions_t (both below 400) and sigset_t (128)."""
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+NICE = -15
+
+
+def go_before_commands() -> None:
+    """Let the calling thread go before the commands that it starts, so that a storm of them holds no other up.
+
+    With SCHED_RESET_ON_FORK (sched(7)) they begin at nice 0 and without a real-time policy, whatever we have.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_OTHER | os.SCHED_RESET_ON_FORK, os.sched_param(0))
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)
+    except OSError:  # not privileged: whatever priority was inherited need not be inherited any further
+        with contextlib.suppress(OSError):
+            os.setpriority(os.PRIO_PROCESS, 0, max(0, os.getpriority(os.PRIO_PROCESS, 0)))
 
 
 class Order:

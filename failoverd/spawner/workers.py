@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from failoverd import procfs
 from failoverd.spawner.journal import Journal
-from failoverd.spawner.launch import Launcher, explain
+from failoverd.spawner.launch import Launcher, explain, go_before_commands
 from failoverd.spawner.operation import Operation, Output
 from failoverd.spawner.protocol import ENVIRONMENT_MARK
 
@@ -54,6 +54,7 @@ class Workers:
         threading.Thread(target=self._work, daemon=True).start()
 
     def _work(self) -> None:
+        go_before_commands()
         while True:
             operation = self._waiting.get()
             if not operation.ending:

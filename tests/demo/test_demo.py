@@ -5,28 +5,39 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from failoverd import procfs
+from failoverd.demo.main import short_enough
 
 pytestmark = pytest.mark.processes
+
+
+@pytest.fixture
+def directory() -> Iterator[Path]:
+    """Short, as the demonstration puts a socket into it."""
+    with tempfile.TemporaryDirectory(prefix="fd-", dir="/tmp") as path:
+        yield Path(path)
+
 
 DEMO = [sys.executable, "-m", "failoverd", "demo", "--fast"]
 LIMIT_S = 60.0
 
 
-def environment(tmp_path: Path) -> dict[str, str]:
-    return {**os.environ, "TMPDIR": str(tmp_path)}
+def environment(directory: Path) -> dict[str, str]:
+    return {**os.environ, "TMPDIR": str(directory)}
 
 
-def left_behind(tmp_path: Path) -> list[str]:
+def left_behind(directory: Path) -> list[str]:
     """Processes that name the demonstration's directory, and what is in it."""
-    mark = str(tmp_path).encode()
+    mark = str(directory).encode()
     ours = [pid for pid in procfs.pids() if pid != os.getpid() and names(pid, mark)]
-    return [*map(str, ours), *(str(path) for path in tmp_path.iterdir())]
+    return [*map(str, ours), *(str(path) for path in directory.iterdir())]
 
 
 def names(pid: int, mark: bytes) -> bool:
@@ -37,10 +48,10 @@ def names(pid: int, mark: bytes) -> bool:
     return mark in arguments or mark in procfs.environ(pid)
 
 
-def test_all_of_it_happens(tmp_path: Path) -> None:
+def test_all_of_it_happens(directory: Path) -> None:
     began = time.monotonic()
     done = subprocess.run(
-        [*DEMO, "--json"], env=environment(tmp_path), capture_output=True, text=True, timeout=LIMIT_S + 10, check=False
+        [*DEMO, "--json"], env=environment(directory), capture_output=True, text=True, timeout=LIMIT_S + 10, check=False
     )
 
     assert done.returncode == 0, done.stderr + done.stdout[-4000:]
@@ -52,12 +63,12 @@ def test_all_of_it_happens(tmp_path: Path) -> None:
     assert switch["makespan_s"] < switch["phased_s"] < switch["serial_s"]
     assert cut["detect_s"] is None or cut["detect_s"] > 0
     assert 0 < switch["silence_s"] < switch["makespan_s"] + 1
-    assert not left_behind(tmp_path)
+    assert not left_behind(directory)
 
 
-def test_it_is_readable_without_a_terminal(tmp_path: Path) -> None:
+def test_it_is_readable_without_a_terminal(directory: Path) -> None:
     done = subprocess.run(
-        DEMO, env=environment(tmp_path), capture_output=True, text=True, timeout=LIMIT_S + 10, check=False
+        DEMO, env=environment(directory), capture_output=True, text=True, timeout=LIMIT_S + 10, check=False
     )
 
     assert done.returncode == 0, done.stderr + done.stdout[-4000:]
@@ -67,13 +78,18 @@ def test_it_is_readable_without_a_terminal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("after_s", "number"), [(0.6, signal.SIGINT), (3.0, signal.SIGINT), (5.0, signal.SIGTERM)])
-def test_it_can_be_interrupted_at_any_time(tmp_path: Path, after_s: float, number: signal.Signals) -> None:
+def test_it_can_be_interrupted_at_any_time(directory: Path, after_s: float, number: signal.Signals) -> None:
     demo = subprocess.Popen(
-        DEMO, env=environment(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        DEMO, env=environment(directory), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
     time.sleep(after_s)
     demo.send_signal(number)
     _, errors = demo.communicate(timeout=15)
 
     assert demo.returncode == 130, errors.decode()
-    assert not left_behind(tmp_path)
+    assert not left_behind(directory)
+
+
+def test_a_long_directory_for_temporary_files_is_avoided() -> None:
+    assert short_enough("/var/tmp") == "/var/tmp"
+    assert short_enough("/home/somebody/" + "x" * 60) == "/tmp"

@@ -20,10 +20,7 @@ from tests.unit.control.fakes import RecordingLog, serving_in_thread
 
 GOLDEN = Path(__file__).parent / "golden"
 TIMEOUT_S = 30.0
-ENVIRON = {
-    **{key: value for key, value in os.environ.items() if not key.startswith(("FAILOVERD_", "COLUMNS"))},
-    "PYTHONDEVMODE": "0",
-}
+ENVIRON = {key: value for key, value in os.environ.items() if not key.startswith(("FAILOVERD_", "COLUMNS"))}
 
 
 @dataclass
@@ -184,7 +181,10 @@ def test_an_interrupt_ends_the_command_not_the_handover(running: Running, comman
         assert process.stdout is not None
         begun = process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        _, complaint = process.communicate(timeout=TIMEOUT_S)
+        try:
+            _, complaint = process.communicate(timeout=TIMEOUT_S)
+        finally:
+            process.kill()
     assert "hangs: a -> b" in begun
     assert process.returncode == 130
     assert f"{command} of hangs goes on in the daemon" in complaint
@@ -284,12 +284,13 @@ def params(running: Running, *arguments: str) -> dict[str, Any]:
 
 
 def test_what_the_daemon_is_asked(running: Running) -> None:
-    common = {"wait": True, "timeout_s": 600.0}
+    common = {"wait": True, "timeout_s": 600.0, "updates": False}
     assert params(running, "switch", "shop", "--to", "b") == {"group": "shop", "to": "b", **common}
     assert params(running, "switch", "shop", "--no-wait", "--timeout", "1.5") == {
         "group": "shop",
         "wait": False,
         "timeout_s": 1.5,
+        "updates": False,
     }
     assert params(running, "online", "shop", "--on", "b") == {"group": "shop", "on": "b", **common}
     assert params(running, "offline", "shop") == {"group": "shop", **common}

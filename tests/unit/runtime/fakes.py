@@ -19,8 +19,10 @@ from failoverd.domain.model import Action, Component, Group, HandoverMode, NodeS
 from failoverd.domain.placement import Fault, Lease, Member, Placement
 from failoverd.domain.report import PeerState
 from failoverd.log.catalogue import Event
-from failoverd.ports import Agent, Call, Entry, LinkCounters, Outcome, Presence, Probe, Received, Result
+from failoverd.log.ring import EventRing
+from failoverd.ports import Agent, Call, Caller, Entry, LinkCounters, Outcome, Presence, Probe, Received, Result
 from failoverd.records import decode, fault_key, lease_key, node_key, placement_key
+from failoverd.runtime.control import Control
 from failoverd.runtime.node import Node, NodePorts, NodeSettings
 from tests.virtual import VirtualClock
 
@@ -314,6 +316,10 @@ class Outages:
         return 0.001
 
 
+def _ignore(document: dict[str, Any]) -> None:
+    del document
+
+
 # --- a cluster ----------------------------------------------------------------------------------------------------
 
 
@@ -419,6 +425,19 @@ class Cluster:
 
     def __getitem__(self, name: str) -> Node:
         return self.daemons[name].node
+
+    async def ask(self, by: str, command: str, *updates: list[dict[str, Any]], **params: Any) -> dict[str, Any]:
+        """A command at the control socket of one daemon. Raises ``Refused``, ``UsageError`` or ``TimeoutError``."""
+        control = Control(self[by], EventRing(), self._no_reload, "memory")
+        emit = updates[0].append if updates else _ignore
+        return await control.handle(command, params, Caller(pid=1, uid=0, gid=0), emit)
+
+    async def switch(self, to: str, *, by: str = "a", group: str = GROUP, wait: bool = False) -> dict[str, Any]:
+        return await self.ask(by, "switch", group=group, to=to, wait=wait)
+
+    @staticmethod
+    async def _no_reload() -> dict[str, Any]:
+        raise AssertionError("not tested here")
 
     # --- waiting ----------------------------------------------------------------------------------------------
 
