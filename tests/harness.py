@@ -185,7 +185,9 @@ class Trial:
         target = next(name for name in self.cluster.nodes if name != source)
         self.forget()
         asked_at = wall()
-        document = self[by or source].ask("switch", group=GROUP, to=target, wait=True, updates=False, timeout_s=timeout_s)
+        document = self[by or source].ask(
+            "switch", group=GROUP, to=target, wait=True, updates=False, timeout_s=timeout_s
+        )
         self.settle(target)
         return self.move(source, target, asked_at), document
 
@@ -230,10 +232,11 @@ def trial(
     *,
     settings: Mapping[str, Any] | None = None,
     components: Callable[[Path], dict[str, Any]] | None = None,
+    group: Mapping[str, Any] | None = None,
     online: bool = True,
 ) -> Iterator[Trial]:
     """Two daemons with a group of `exec` components (or ``components``), online on one of them; everything is ended
-    and removed at the end. ``settings`` go beside ``groups`` in the configuration."""
+    and removed at the end. ``settings`` go beside ``groups`` in the configuration, ``group`` into its group."""
     with tempfile.TemporaryDirectory(prefix="failoverd-trial-", ignore_cleanup_errors=True) as directory:
         root = Path(directory)
         os.mkfifo(root / "pipe")
@@ -245,7 +248,9 @@ def trial(
                 "heartbeat": {"interval": "100ms", "dead_after": "300ms"},
                 "lease": {"ttl": "3s"},
                 **(settings or {}),
-                "groups": {GROUP: {"nodes": ["a", "b"], "max_moves": "1000 per 1h", "components": made}},
+                "groups": {
+                    GROUP: {"nodes": ["a", "b"], "max_moves": "1000 per 1h", **(group or {}), "components": made}
+                },
             },
         )
         try:

@@ -11,7 +11,19 @@ from pydantic import BaseModel
 
 from failoverd.agents.commands import Command, CommandKeys, describe, fault_of, place_of, request
 from failoverd.errors import SpawnFailed
-from failoverd.ports import Agent, AgentHost, Call, Outcome, Presence, Probe, Result, RunResult, Spawner
+from failoverd.ports import (
+    Agent,
+    AgentHost,
+    Call,
+    CommandWill,
+    Outcome,
+    Presence,
+    Probe,
+    Result,
+    RunResult,
+    Spawner,
+    Will,
+)
 
 RUNNING = 0
 NOT_RUNNING = 7
@@ -76,6 +88,11 @@ class ExecAgent:
 
     async def watch(self, _call: Call) -> Probe | None:
         return None
+
+    def will(self, call: Call) -> Will | None:
+        """``ports.Testator``."""
+        command = self._params.clean or self._params.offline
+        return CommandWill(request=request(command, call, self._params, call.timeout_s))
 
     async def _do(self, command: list[str] | str, call: Call, *good: int) -> Result:
         try:

@@ -30,6 +30,7 @@ _PULSE_S = 0.5
 _SILENT_PULSES = 2
 _BACKOFF_S = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 _SHOWN_MAX = 20
+_LIMIT = f"{PACKET_MAX >> 10} KiB"
 
 
 class _Request:
@@ -122,9 +123,14 @@ class ProcessGuard:
         except GuardUnavailable as error:
             self._say_powerless(key, str(error))
             made = dict(NONE)
-        if self._wills.get(key) != made:
-            self._wills[key] = made
-            self._post({"do": "hold", "key": key, "will": made})
+        if self._wills.get(key) == made:
+            return
+        self._wills[key] = made
+        refused = self._post({"do": "hold", "key": key, "will": made})
+        if refused is not None:
+            self._say_powerless(key, refused)
+            self._wills[key] = none = dict(NONE)
+            self._post({"do": "hold", "key": key, "will": none})
 
     def disarm(self, group: str, component: str) -> None:
         key = (group, component)
@@ -156,8 +162,6 @@ class ProcessGuard:
             made = await to_thread.run_sync(order, will, abandon_on_cancel=True) if looks_up(will) else order(will)
         except LookupError as error:
             raise GuardUnavailable(f"the last will cannot be used: {str(error).strip(chr(39))}") from error
-        if len(encode(made)) > PACKET_MAX - 1024:
-            raise GuardUnavailable("the last will cannot be used: its arguments and environment are too long")
         return made
 
     def _say_powerless(self, key: Key, reason: str) -> None:
@@ -167,10 +171,10 @@ class ProcessGuard:
 
     # --- talking ----------------------------------------------------------------------------------------------------
 
-    def _post(self, message: Message) -> None:
-        """Say it, where there is somebody to say it to; a guard that is yet to come is told everything."""
-        if self._link is not None:
-            self._send(message)
+    def _post(self, message: Message) -> str | None:
+        """Say it, where there is somebody to say it to; a guard that is yet to come is told everything. Why it cannot
+        be said, or None."""
+        return None if self._link is None else self._send(message).refused
 
     def _send(self, message: Message) -> _Request:
         request = _Request(message)
@@ -180,8 +184,13 @@ class ProcessGuard:
             return request
         self._tell_helper(self._link)
         self._number += 1
+        packet = encode({"n": self._number, **message})
+        if len(packet) > PACKET_MAX:
+            request.refused = f"arguments and environment are too long: {len(packet) >> 10} KiB, limit {_LIMIT}"
+            request.done.set()
+            return request
         self._pending[self._number] = request
-        self._link.send(encode({"n": self._number, **message}))
+        self._link.send(packet)
         return request
 
     def _tell_helper(self, link: Link) -> None:

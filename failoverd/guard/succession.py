@@ -87,8 +87,9 @@ def _lock() -> bool:
         os.close(descriptor)
         return False
     ours = procfs.stat(os.getpid())
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()} {ours.start_ticks if ours else 0}\n".encode(), 0)
+    text = f"{os.getpid()} {ours.start_ticks if ours else 0}\n".encode()
+    os.pwrite(descriptor, text, 0)
+    os.ftruncate(descriptor, len(text))
     return True
 
 

@@ -217,13 +217,13 @@ CATALOGUE: dict[Event, Entry] = {
         "for the end of the node's lease. Look at the agent's output, the fencing device and its network."
     ),
     Event.GUARD_FIRED: _critical(
-        "An earlier daemon on this node did not renew its lease in time (hung, stopped or dead), so the guard killed it "
-        "and took everything that was online down. Said by the next daemon, `ago_s` after it happened. `left` names "
+        "An earlier daemon on this node did not renew its lease in time (hung, stopped or dead), so the guard killed "
+        "it and took everything that was online down. Said by the next daemon, `ago_s` after it happened. `left` names "
         "what may not have gone down: make sure by hand. Find out why the daemon stood still or died."
     ),
     Event.GUARD_LOST: _error(
-        "The guard process ended or does not answer (`reason`). Another is started and told everything; no component is "
-        "brought online before that. Look for a killed process (out of memory?) in the system log."
+        "The guard process ended or does not answer (`reason`). Another is started and told everything; no component "
+        "is brought online before that. Look for a killed process (out of memory?) in the system log."
     ),
     Event.GUARD_POWERLESS: _warning(
         "The guard cannot take this component down if the daemon hangs or dies: its agent leaves no last will, or it "

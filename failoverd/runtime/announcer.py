@@ -10,7 +10,7 @@ from failoverd.log.catalogue import Event
 if TYPE_CHECKING:  # the node is made of this announcer, so the import would be a cycle
     from failoverd.runtime.node import Node
 
-STATE_OF_MARK = {
+STATE_OF_MARK: dict[str, ComponentState] = {
     Mark.UNKNOWN: ComponentState.UNKNOWN,
     Mark.ABSENT: ComponentState.OFFLINE,
     Mark.ONLINING: ComponentState.ONLINING,
@@ -42,7 +42,7 @@ class Announcer:
         for peer, said in board.elsewhere.items():
             for name, mark in said.by_name.items():
                 if name in found:
-                    found[name][peer] = STATE_OF_MARK[Mark(mark)]
+                    found[name][peer] = STATE_OF_MARK[mark]
         return found
 
     def condition(self, group: str) -> Condition:

@@ -105,12 +105,16 @@ class Authority:
     steady_until: float = inf
     """Until the next look at our own clock is overdue: afterwards a stall may not have been noticed yet."""
     ready: bool = False
+    informed: bool = False
+    """All is known that was written before this node joined as its present incarnation: what it owned as an earlier
+    one may have been given to others since. Until then nothing is brought online or taken offline."""
     stopping: bool = False
     force: bool = False
     """Self-stop: everything exclusive goes down now."""
 
     def may_act(self, now: float) -> bool:
-        return self.ready and self.trusted and not self.force and now < self.usable_until and now <= self.steady_until
+        usable = now < self.usable_until and now <= self.steady_until
+        return usable and self.ready and self.informed and self.trusted and not self.force
 
 
 class Board:
@@ -186,7 +190,7 @@ class Board:
     @property
     def _unplaced(self) -> bool:
         """Nobody has said yet where the group belongs, or we have not read it yet: what was found online stays so."""
-        return self.placement is None and not self.authority.stopping
+        return (self.placement is None or not self.authority.informed) and not self.authority.stopping
 
     @staticmethod
     def _neighbours(name: str, edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
@@ -312,6 +316,8 @@ class Board:
     def forgive(self) -> None:
         """A new decision to run the group here: earlier faults on this node no longer count."""
         for local in self.locals.values():
+            # What is still there in some broken form is taken offline before it is tried anew.
+            local.bounce = local.bounce or (bool(local.given_up) and local.state is ComponentState.FAULTED)
             local.given_up = ""
             local.rests_until = 0.0
             local.budget.forget()

@@ -14,8 +14,9 @@ import anyio
 from failoverd.domain.machine import next_operation
 from failoverd.domain.model import Action, Component, ComponentState
 from failoverd.domain.restart import Recovery
+from failoverd.errors import GuardUnavailable
 from failoverd.log.catalogue import Event
-from failoverd.ports import Agent, Call, Clock, EventLog, Outcome, Presence, Probe, Result
+from failoverd.ports import Agent, Call, Clock, EventLog, Guard, Outcome, Presence, Probe, Result, Testator, Will
 from failoverd.runtime.board import Board, Local
 from failoverd.runtime.slots import Slots
 
@@ -49,6 +50,7 @@ class Surroundings:
     log: EventLog
     slots: Slots
     recorder: Recorder
+    guard: Guard
 
 
 class ComponentRunner:
@@ -59,6 +61,8 @@ class ComponentRunner:
         self._agent = agent
         self._successor: tuple[Component, Agent] | None = None
         self._in_flight: anyio.CancelScope | None = None
+        self._only_forced = False
+        """Stuck though nobody has tried a proper offline: only self-stop did not succeed."""
         self.done = False
 
     @property
@@ -149,18 +153,21 @@ class ComponentRunner:
         if scope.cancelled_caught:
             return  # by self-stop, which takes it down whatever it is
         self.local.asked = True
+        if found.presence is not Presence.OFFLINE:
+            await self._leave_will()
         match found.presence:
-            case Presence.ONLINE if was_stuck and not self._board.wanted(self.name):
+            case Presence.ONLINE if was_stuck and not self._only_forced and not self._board.wanted(self.name):
                 self._rest_for(RETRY_S)
             case Presence.ONLINE:
                 self._enter(ComponentState.ONLINE, Event.COMPONENT_ADOPTED, reason=found.detail)
             case Presence.OFFLINE:
                 self._enter(ComponentState.OFFLINE, Event.COMPONENT_OFFLINE if was_stuck else None)
-            case Presence.FAILED if not was_stuck:
+            case Presence.FAILED if not was_stuck or self._only_forced:
                 self._fault(found.detail or "found broken")
             case _:
                 self.local.reason = found.detail or "cannot be probed"
                 self._rest_for(RETRY_S)
+                self.local.own.ring()  # asked, though nothing was learned
 
     async def _prepare(self) -> None:
         self._emit(Event.COMPONENT_PREPARING, action=Action.PREPARE)
@@ -169,8 +176,11 @@ class ComponentRunner:
         self._emit(Event.COMPONENT_PREPARED, duration_s=duration, ok=result.ok, reason=result.detail)
 
     async def _bring_online(self) -> None:
+        if not await self._arm():
+            return
         self._enter(ComponentState.ONLINING, Event.COMPONENT_ONLINING, action=Action.ONLINE)
         result, duration = await self._step(Action.ONLINE)
+        await self._leave_will()
         if result.ok:
             self.local.given_up = ""
             self._enter(ComponentState.ONLINE, Event.COMPONENT_ONLINE, duration_s=duration)
@@ -183,6 +193,7 @@ class ComponentRunner:
 
     async def _take_offline(self) -> None:
         """Offline; if that fails, by force; what a probe then finds absent counts as offline, a kill alone does not."""
+        self._only_forced = False
         self._enter(ComponentState.OFFLINING, Event.COMPONENT_OFFLINING, action=Action.OFFLINE)
         result, duration = await self._step(Action.OFFLINE)
         if result.ok:
@@ -195,6 +206,7 @@ class ComponentRunner:
 
     async def _force_offline(self) -> None:
         """Self-stop: no gate, no grace."""
+        self._only_forced = self._only_forced or self.local.state is not ComponentState.STUCK
         self._enter(ComponentState.OFFLINING, Event.COMPONENT_CLEANING, reason="self-stop")
         result = await self._call(Action.CLEAN)
         await self._verify_absent(_why("clean", result))
@@ -241,6 +253,33 @@ class ComponentRunner:
             local.rests_until = 0.0  # going offline is not held up, only coming back
             self._emit(Event.COMPONENT_RESTARTING, reason=reason, backoff_s=component.restart.backoff_s)
         self._board.held_down_changed()
+
+    # --- the guard ----------------------------------------------------------------------------------------------
+
+    async def _arm(self) -> bool:
+        """Nothing of it is online before the guard can take it down; whether it still is to be brought online then."""
+        guard, group = self._around.guard, self._board.group.name
+        with anyio.CancelScope() as scope:
+            self._in_flight = scope
+            try:
+                await guard.arm(group, self.name, self._will())
+            except GuardUnavailable as error:
+                self.local.reason = str(error)
+                self._rest_for(FORCE_RETRY_S)
+                return False
+            finally:
+                self._in_flight = None
+        if not scope.cancelled_caught and next_operation(self._board.situation(self.name)) is Action.ONLINE:
+            return True
+        guard.disarm(group, self.name)
+        return False
+
+    async def _leave_will(self) -> None:
+        """It may be online: the guard holds its last will as it now is."""
+        await self._around.guard.hold(self._board.group.name, self.name, self._will())
+
+    def _will(self) -> Will | None:
+        return self._agent.will(self._request(Action.CLEAN)) if isinstance(self._agent, Testator) else None
 
     # --- calling the agent --------------------------------------------------------------------------------------
 
@@ -330,6 +369,8 @@ class ComponentRunner:
         was_online, was_absent = local.state is ComponentState.ONLINE, local.absent
         local.state, local.since = state, self._around.clock.now()
         local.absent = state is ComponentState.OFFLINE
+        if local.absent:
+            self._around.guard.disarm(self._board.group.name, self.name)
         local.reason = str(fields.get("reason", ""))
         if state is ComponentState.OFFLINE and self.component.restart.backoff_s and local.budget.attempts:
             self._rest_for(self.component.restart.backoff_s)

@@ -65,15 +65,15 @@ class Control:
         name = None if params.get("group") is None else self._group_name(params)
         last: dict[str, Any] | None = None
         while params.get("watch"):
-            document = self._document(name)
+            document = await self._document(name)
             if document != last:
                 emit(document)
                 last = document
             await self._node.clock.sleep_until(self._node.clock.now() + WATCH_S)
-        return self._document(name)
+        return await self._document(name)
 
-    def _document(self, group: str | None) -> dict[str, Any]:
-        return status_document(self._node, coordinator_type=self._coordinator_type, group=group)
+    async def _document(self, group: str | None) -> dict[str, Any]:
+        return await status_document(self._node, coordinator_type=self._coordinator_type, group=group)
 
     async def _events(self, params: Mapping[str, Any], caller: Caller, emit: Emit, arrived: float) -> dict[str, Any]:
         del caller, arrived
@@ -88,7 +88,7 @@ class Control:
 
     async def _plan(self, params: Mapping[str, Any], caller: Caller, emit: Emit, arrived: float) -> dict[str, Any]:
         del caller, emit, arrived
-        return plan_for(
+        return await plan_for(
             self._node,
             self._group_name(params),
             Request(source=_node_name(self._node, params, "from"), target=_node_name(self._node, params, "to"),
@@ -124,7 +124,7 @@ class Control:
         if mine is None:
             raise Refused(f"{name} was removed from the configuration meanwhile")
         if not params.get("wait", True):
-            return book.document() or {}
+            return await self._node.handover_document(name, mine)
         try:
             with anyio.fail_after(timeout_s):
                 return await self._follow(book, mine, emit, updates=bool(params.get("updates", True)))
@@ -165,10 +165,10 @@ class Control:
                 await mine.over.wait()
             if mine.running and updates:
                 began = self._node.clock.now()
-                emit(book.document_of(mine))
+                emit(await self._node.handover_document(book.group, mine))
                 # A large group's document takes long to make: never more than a few per cent of the time.
                 pause = max(UPDATE_S, UPDATE_SHARE * (self._node.clock.now() - began))
-        return book.document_of(mine)
+        return await self._node.handover_document(book.group, mine)
 
     # --- reloading ----------------------------------------------------------------------------------------------
 

@@ -5,9 +5,11 @@ import gc
 import os
 import secrets
 import signal
+import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import anyio.to_thread
@@ -23,6 +25,7 @@ from failoverd.coordinators.sqlite import SqliteCoordinator
 from failoverd.domain.durations import LearnedDurations
 from failoverd.domain.model import Component, Group
 from failoverd.errors import FailoverdError, Refused, StartupError
+from failoverd.guard.client import ProcessGuard
 from failoverd.links.key import read as read_key
 from failoverd.links.udp import UdpTransport
 from failoverd.log.catalogue import Event
@@ -37,6 +40,8 @@ from failoverd.spawner.client import HelperSpawner
 
 STOP_PATIENCE_S = 60.0
 """How long a stop waits for groups to be handed over or taken offline."""
+SWITCH_S = 0.001
+"""sys.setswitchinterval(): for how long a thread that computes may keep the event loop waiting for the interpreter."""
 NICE = -15
 """setpriority(2): heartbeats and releases go before the work that they are about. The commands do not inherit it."""
 LEARNED_EVERY_S = 5.0
@@ -83,6 +88,7 @@ def _first(group: BaseExceptionGroup[FailoverdError]) -> FailoverdError:
 
 async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: bytes, log: StructlogEventLog) -> None:
     clock, manager = BootClock(), ServiceManager(os.environ)
+    sys.setswitchinterval(SWITCH_S)
     log.emit(Event.DAEMON_STARTED, version=__version__, pid=os.getpid(), config=str(path))
     listener = listen(config.run_dir)
     transport = UdpTransport(
@@ -95,7 +101,7 @@ async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: b
     )
     coordinator = await _coordinator(config, clock)
     try:
-        async with HelperSpawner(config.run_dir, log) as spawner:
+        async with HelperSpawner(config.run_dir, log) as spawner, _guard(config, log, clock, spawner) as guard:
             store = LearnedStore(config.state_dir)
             node = Node(
                 _settings(config),
@@ -107,6 +113,8 @@ async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: b
                     build_agent=_builder(config, types, spawner, clock),
                     new_incarnation=lambda: secrets.token_hex(16),
                     host=_host(config.run_dir),
+                    offload=_in_thread,
+                    guard=guard,
                 ),
                 store.read(),
             )
@@ -124,6 +132,10 @@ async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: b
         transport.close()
         with anyio.CancelScope(shield=True):
             await coordinator.aclose()
+
+
+def _guard(config: Config, log: EventLog, clock: Clock, spawner: HelperSpawner) -> ProcessGuard:
+    return ProcessGuard(config.run_dir, log, clock, action=config.lease.action.value, helper=lambda: spawner.helper_pid)
 
 
 def _settings(config: Config) -> NodeSettings:
@@ -178,6 +190,10 @@ def _builder(
         return kind.build(kind.params.model_validate(component.params), host)
 
     return build
+
+
+async def _in_thread(work: Callable[[], Any]) -> Any:
+    return await anyio.to_thread.run_sync(work)
 
 
 def _tidy_memory() -> None:

@@ -15,6 +15,10 @@ from failoverd.runtime.monitor import Monitor
 BuildAgent = Callable[[Group, Component], Agent]
 
 
+BEGIN_AT_ONCE = 10
+"""Components in one round of the event loop: hundreds at once would hold up a heartbeat."""
+
+
 class GroupRunner:
     def __init__(self, board: Board, build_agent: BuildAgent, around: Surroundings) -> None:
         self.board = board
@@ -32,8 +36,11 @@ class GroupRunner:
         """Until ``end``: whatever is online then stays so."""
         async with anyio.create_task_group() as tasks:
             self._tasks = tasks
-            for component in self.board.group.components.values():
-                self._begin(component)
+            for number, component in enumerate(list(self.board.group.components.values()), 1):
+                if component.name not in self.runners:  # else a reload came in between
+                    self._begin(component)
+                if number % BEGIN_AT_ONCE == 0:
+                    await anyio.lowlevel.checkpoint()
             await self._ended.wait()
             tasks.cancel_scope.cancel()
         self._tasks = None

@@ -4,7 +4,7 @@ Steps on other nodes arrive in their heartbeats as ages, so times of two nodes a
 without any comparison of clocks; they are for people, no decision depends on them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -13,11 +13,11 @@ import anyio
 
 from failoverd.domain.durations import LearnedDurations
 from failoverd.domain.handover import Move, Numbers, Step
-from failoverd.domain.model import Action, ComponentState
+from failoverd.domain.model import Action, ComponentState, OnFault
 from failoverd.domain.placement import Cause, Placement, Wanted
-from failoverd.domain.plan import Plan, make_plan, step_documents
+from failoverd.domain.plan import Plan, make_plan
 from failoverd.domain.report import RELEASED_MARKS, Mark, StepReport
-from failoverd.domain.schedule import Measured, Progress, limit_from_measured
+from failoverd.domain.schedule import Measured, limit_from_measured
 from failoverd.log.catalogue import Event
 from failoverd.ports import Clock, EventLog
 from failoverd.runtime.board import Board
@@ -89,6 +89,10 @@ class HandoverBook:
         self._untold: dict[Step, tuple[Timed, int]] = {}
         """News for the peers, and in how many datagrams each is still to go."""
         self.on_measured: list[Callable[[list[tuple[Step, float]]], None]] = []
+
+    @property
+    def group(self) -> str:
+        return self._board.group.name
 
     @property
     def _me(self) -> str:
@@ -172,8 +176,18 @@ class HandoverBook:
         said = board.elsewhere.get(placement.owner)
         if said is None or said.generation != placement.generation:
             return False
-        settled = {Mark.ONLINE, Mark.FAULTED_ABSENT}
-        return board.all_absent and all(mark in settled for mark in said.marks)
+        return board.all_absent and self._settled(said.by_name)
+
+    def _settled(self, marks: Mapping[str, str]) -> bool:
+        """Everything is online there but what was given up or is left faulted, and what depends on that."""
+        components, graph = self._board.group.components, self._board.graph
+        ignored = {name for name, component in components.items() if component.on_fault is OnFault.IGNORE}
+        lost = {n for n, m in marks.items() if m == Mark.FAULTED_ABSENT or (m == Mark.FAULTED and n in ignored)}
+        above = frozenset[str]().union(*(graph.all_dependents(name) for name in lost if name in graph.dependents))
+        return all(
+            mark == Mark.ONLINE or name in lost or (mark == Mark.ABSENT and name in above)
+            for name, mark in marks.items()
+        )
 
     def _failed_components(self, placement: Placement) -> list[str]:
         if placement.wanted is Wanted.OFFLINE:
@@ -291,74 +305,32 @@ class HandoverBook:
             return 0.0
         plan = self._plan_of(self.current)
         step = Step(component, self._me, action)
-        return next((planned.remaining_path_s for planned in plan.steps if planned.step == step), 0.0)
+        return plan.priority(step) if step in plan.graph.index else 0.0
 
     def _plan_of(self, handover: Handover) -> Plan:
-        """Made when somebody first asks: the first offline must not wait for it."""
         if handover.plan is None:
-            handover.plan = make_plan(
-                self._board.group,
-                handover.move,
-                source=handover.source,
-                learned=self._learned(),
-                max_parallel=self.limits,
-            )
+            handover.plan = self.planner(handover)()
         return handover.plan
 
-    def document(self) -> dict[str, Any] | None:
-        """The handover under way, or the latest, as the control protocol has it."""
-        return None if self.current is None else self.document_of(self.current)
-
-    def document_of(self, handover: Handover) -> dict[str, Any]:
-        plan = self._plan_of(handover)
-        now = self._clock.now()
-        elapsed = (handover.ended if handover.ended is not None else now) - handover.began
-        predicted = self._predict(handover, plan, elapsed) if handover.running else None
-        numbers = handover.measured or plan.numbers
-        return {
-            "version": 1,
-            "group": self._board.group.name,
-            "source": handover.source,
-            "target": handover.target,
-            "generation": handover.generation,
-            "cause": handover.cause.value,
-            "state": handover.state,
-            "elapsed_s": round(elapsed, 4),
-            "eta_s": None if predicted is None else round(max(0.0, predicted - elapsed), 3),
-            "makespan_s": _rounded(handover.makespan_s),
-            "detect_s": _rounded(handover.detect_s),
-            "limit_s": round(numbers.limit_s, 4),
-            "phased_s": round(numbers.phased_s, 4),
-            "serial_s": round(numbers.serial_s, 4),
-            "predicted_s": round(plan.predicted_s, 4),
-            "reason": handover.failure or handover.reason,
-            "steps": _step_documents(handover),
-            "plan": step_documents(plan),
-        }
-
-    def _predict(self, handover: Handover, plan: Plan, elapsed: float) -> float:
-        done, running = {}, {}
-        for step, runs in handover.steps.items():
-            if not runs or step not in plan.graph.index:
-                continue
-            begin = max(0.0, runs[-1].begin - handover.began)
-            if runs[-1].end is None:
-                running[step] = min(begin, elapsed)
-            elif runs[-1].ok:
-                done[step] = (begin, min(elapsed, max(begin, runs[-1].end - handover.began)))
-        return plan.predict(Progress(now_s=elapsed, done=done, running=running)).predicted_s
+    def planner(self, handover: Handover) -> Callable[[], Plan]:
+        """Makes the plan, from values that do not change any more. Called when somebody first asks: the first offline
+        must not wait for it."""
+        learned, limits = self._learned(), dict(self.limits)
+        return lambda: make_plan(
+            self._board.group, handover.move, source=handover.source, learned=learned, max_parallel=limits
+        )
 
     def _emit(self, event: Event, handover: Handover, **fields: Any) -> None:
         numbers = handover.measured
         if numbers is not None and not handover.running:
             fields |= {
-                "makespan_s": _rounded(handover.makespan_s),
+                "makespan_s": rounded(handover.makespan_s),
                 "limit_s": round(numbers.limit_s, 4),
                 "phased_s": round(numbers.phased_s, 4),
                 "serial_s": round(numbers.serial_s, 4),
             }
         if handover.detect_s is not None:
-            fields["detect_s"] = _rounded(handover.detect_s)
+            fields["detect_s"] = rounded(handover.detect_s)
         fields.setdefault("target", handover.target)
         self._log.emit(
             event,
@@ -370,21 +342,5 @@ class HandoverBook:
         )
 
 
-def _step_documents(handover: Handover) -> list[dict[str, Any]]:
-    found = [
-        {
-            "component": step.component,
-            "node": step.node,
-            "action": step.action.value,
-            "begin_s": round(timed.begin - handover.began, 4),
-            "end_s": None if timed.end is None else round(timed.end - handover.began, 4),
-            "ok": timed.ok,
-        }
-        for step, runs in handover.steps.items()
-        for timed in runs
-    ]
-    return sorted(found, key=lambda entry: entry["begin_s"])
-
-
-def _rounded(seconds: float | None) -> float | None:
+def rounded(seconds: float | None) -> float | None:
     return None if seconds is None else round(seconds, 4)

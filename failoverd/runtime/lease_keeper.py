@@ -120,7 +120,9 @@ class LeaseKeeper:
         while self._clock.now() < end:
             await self._pause(min(ttl_s / 10, max(0.001, end - self._clock.now())))
             now = await self._coordinator.read(lease_key(self._node))
-            if now is not None and now.revision != lease.revision:
+            if now is None or decode(Lease, now.key, now.value).state is not LeaseState.LIVE:
+                return  # another node fenced it meanwhile: nobody renews it any more
+            if now.revision != lease.revision:
                 raise StartupError(
                     f"node name {self._node!r} is in use by another running daemon (host {said.host}); "
                     "give this one a name of its own (node: …) or stop the other"
@@ -196,10 +198,11 @@ class LeaseKeeper:
 
     # --- leaving ------------------------------------------------------------------------------------------------
 
-    async def leave(self, state: LeaseState, reason: str) -> None:
-        """Give the lease back: LEFT when nothing is online here, AWAY when groups were left running."""
+    async def leave(self, state: LeaseState, reason: str) -> bool:
+        """Give the lease back: LEFT when nothing is online here, AWAY when groups were left running. False: it was not
+        ours any more, so others may take over whatever was left running."""
         if self.held is None:
-            return
+            return False
         held, self.held = self.held, None
         member = Member(
             incarnation=held.incarnation,
@@ -212,7 +215,7 @@ class LeaseKeeper:
         lease = replace(held.lease, state=state)
         expects = [Expect(node_key(self._node), held.member_revision)]
         writes = [Put(node_key(self._node), encode(member)), Put(lease_key(self._node), encode(lease))]
-        await self._coordinator.commit(expects, writes)
+        return (await self._coordinator.commit(expects, writes)).ok
 
     async def _pause(self, seconds: float) -> None:
         await self._clock.sleep_until(self._clock.now() + seconds)

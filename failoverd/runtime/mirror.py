@@ -72,6 +72,8 @@ class Mirror:
         self.faults: dict[tuple[str, str], Kept[Fault]] = {}
         self.corrupt: dict[str, str] = {}
         self.loaded = False
+        self.revision = 0
+        """Everything that was written up to this revision is known."""
         self._revisions: dict[str, int] = {}
         self.on_news: list[Callable[[News], None]] = []
         contact.on_back.append(self.see_leases_anew)
@@ -94,11 +96,12 @@ class Mirror:
             self.absorb(Change(key, None, listing.revision))
         for entry in listing.entries:
             self.absorb(Change(entry.key, entry.value, entry.revision))
-        self.loaded = True
+        self.loaded, self.revision = True, max(self.revision, listing.revision)
         async with self._coordinator.watch("", listing.revision) as batches:
             async for batch in batches:
                 for change in batch:
                     self.absorb(change)
+                    self.revision = max(self.revision, change.revision)
 
     def absorb(self, change: Change) -> None:
         """Take over one change; an older one than what is known is ignored. Also called with our own commits."""

@@ -10,6 +10,8 @@ from failoverd.domain.model import ComponentState
 from failoverd.ports import Clock, Presence, Probe
 from failoverd.runtime.component import ComponentRunner
 
+SELDOM = 6
+"""Intervals between two polls of a component whose agent has events."""
 RECHECK_S = 1.0
 """After a failed poll that does not count yet (``fall``), the next comes this much later, or an interval if shorter."""
 
@@ -45,21 +47,27 @@ class Monitor:
             return
         async with anyio.create_task_group() as group:
             group.start_soon(self._follow)
+            await anyio.lowlevel.checkpoint()  # an agent without events says so at once
             await self._poll(seen)
             group.cancel_scope.cancel()
 
     async def _poll(self, seen: int) -> None:
-        interval = self._runner.component.monitor.interval_s
+        interval = self._interval_s()
         at = self._clock.now() + interval * (1 + self._share) / 2
         while not await self._changed_before(at, seen):
             probe = await self._probe(seen)
             if probe is None:
                 return
             counted = self._judge(probe)
-            interval = self._runner.component.monitor.interval_s
+            interval = self._interval_s()
             at = max(at + interval, self._clock.now())
             if not counted:
                 at = self._clock.now() + min(interval, RECHECK_S)
+
+    def _interval_s(self) -> float:
+        """Where events tell, polling only makes sure of them."""
+        interval = self._runner.component.monitor.interval_s
+        return interval * SELDOM if self._has_events and self._runner.local.state is ComponentState.ONLINE else interval
 
     async def _changed_before(self, at: float, seen: int) -> bool:
         own = self._runner.local.own
@@ -69,17 +77,8 @@ class Monitor:
 
     async def _probe(self, seen: int) -> Probe | None:
         """None where the component's state changed meanwhile: what was found may be of before or after."""
-        found: list[Probe] = []
-        async with anyio.create_task_group() as group:
-
-            async def ask() -> None:
-                found.append(await self._runner.probe())
-                group.cancel_scope.cancel()
-
-            group.start_soon(ask)
-            await self._runner.local.own.beyond(seen)
-            group.cancel_scope.cancel()
-        return found[0] if found and self._runner.local.own.count == seen else None
+        probe = await self._runner.probe()
+        return probe if self._runner.local.own.count == seen else None
 
     async def _follow(self) -> None:
         while (probe := await self._runner.watch()) is not None:

@@ -5,7 +5,8 @@ clock, and in simulations.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
@@ -20,8 +21,9 @@ from failoverd.domain.placement import Cause, LeaseState
 from failoverd.domain.report import GroupReport
 from failoverd.domain.view import View
 from failoverd.errors import CoordinatorUnavailable
+from failoverd.guard.none import NoGuard
 from failoverd.log.catalogue import Event
-from failoverd.ports import Change, Clock, Coordinator, EventLog, Received, Transport
+from failoverd.ports import Change, Clock, Coordinator, EventLog, Guard, Received, Transport
 from failoverd.records import Kind, placement_key
 from failoverd.runtime.actor import Actor, subject_of
 from failoverd.runtime.announcer import Announcer
@@ -29,7 +31,8 @@ from failoverd.runtime.bell import Bell
 from failoverd.runtime.board import Authority, Board, Elsewhere
 from failoverd.runtime.component import Surroundings
 from failoverd.runtime.group import BuildAgent, GroupRunner
-from failoverd.runtime.handovers import HandoverBook
+from failoverd.runtime.handover_document import Offload, handover_document, inline
+from failoverd.runtime.handovers import Handover, HandoverBook
 from failoverd.runtime.lease_keeper import LeaseKeeper
 from failoverd.runtime.mirror import Contact, Mirror, News
 from failoverd.runtime.peers import Peers
@@ -38,6 +41,8 @@ from failoverd.runtime.slots import Slots
 from failoverd.runtime.view_builder import ViewBuilder
 
 DEBOUNCE_S = 0.01
+IDLE_S = 1.0
+"""Although nothing is heard: what counts times (faults, moves) is looked at this often."""
 SEND_PAUSE_S = 0.02
 """So long after a datagram, changes that no peer waits for are left to the next one."""
 """Changes of components are judged together within this time; news of placements and peers at once."""
@@ -45,6 +50,7 @@ PROBE_PATIENCE_S = 15.0
 """How long the first probes may hold up the node as a whole; what is still unknown then stays so by itself."""
 DROPS_REPORT_S = 10.0
 STOP_POLL_S = 0.05
+INFORMED_POLL_S = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +63,8 @@ class NodePorts:
     new_incarnation: Callable[[], str]
     host: str
     """Identifies this machine and run_dir (see ``LeaseKeeper``)."""
+    guard: Guard = field(default_factory=NoGuard)
+    offload: Offload = inline
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +144,7 @@ class Node:
         self.peers.configure(self.settings.nodes)
         self.mirror.on_news.append(self._on_news)
         self.keeper.on_lost.append(self._on_lease_lost)
+        self.contact.on_back.append(self.wake)
         self.keeper.on_renewed.append(self._on_renewed)
         for group in self.settings.groups.values():
             self.add_group(group)
@@ -154,6 +163,7 @@ class Node:
             log=self.log,
             slots=self.slots,
             recorder=book,
+            guard=self.ports.guard,
         )
         runner = GroupRunner(board, self.ports.build_agent, around)
         self.groups[group.name], self.books[group.name] = runner, book
@@ -163,6 +173,9 @@ class Node:
             runner.board.place(kept.record)
         if self._tasks is not None:
             self._tasks.start_soon(runner.run)
+
+    async def handover_document(self, group: str, handover: Handover) -> dict[str, Any]:
+        return await handover_document(self.books[group], handover, self.clock.now(), self.ports.offload)
 
     def remove_group(self, name: str) -> None:
         """Look after it no longer; nothing of it may be online here."""
@@ -204,7 +217,9 @@ class Node:
                 for runner in list(self.groups.values()):
                     for name in list(runner.board.locals):
                         await self._until_probed(runner, name)
-            await self._until_mirrored()
+            await self._until_informed()
+            known = {(name, one) for name, runner in self.groups.items() for one in runner.board.locals}
+            self.ports.guard.retain(known)
             self.authority.ready = True
             self.view_builder.settle_until = self.clock.now() + 2 * self.settings.dead_after_s
             self.became_ready.set()
@@ -220,9 +235,15 @@ class Node:
         while local is not None and not local.asked:
             await local.own.next()
 
-    async def _until_mirrored(self) -> None:
-        while not self.mirror.loaded:
-            await self.clock.sleep_until(self.clock.now() + STOP_POLL_S)
+    async def _until_informed(self) -> None:
+        """Until all is known that was written before we joined: what we owned before may be another's by now."""
+        while True:
+            held = self.keeper.held
+            if held is not None and self.mirror.loaded and self.mirror.revision >= held.member_revision:
+                break
+            await self.clock.sleep_until(self.clock.now() + INFORMED_POLL_S)
+        self.authority.informed = True
+        self.wake_everything()
 
     async def stop(self, reason: str, patience_s: float) -> None:
         """Hand groups over (or leave them running, where their ``on_stop`` says so), give the lease back, end."""
@@ -241,7 +262,8 @@ class Node:
         why = f"left running: {', '.join(remains)}" if remains else reason
         with anyio.move_on_after(self.settings.lease.request_timeout_s):
             try:
-                await self.keeper.leave(state, why)
+                if await self.keeper.leave(state, why):  # else what is left running is to go with the lease
+                    await self.ports.guard.dismiss()
             except CoordinatorUnavailable as error:
                 self.contact.failed(str(error))
         self._over.set()
@@ -277,7 +299,7 @@ class Node:
                 beat_at = max(beat_at + self.settings.interval_s, now)
             self._judge_lease(now)
             if now >= self._decide_at:
-                self._decide_at = min(beat_at, self._decide(now))
+                self._decide_at = self._decide(now)
                 if self._unsent and now - self._sent_at >= SEND_PAUSE_S:
                     self._send(now)
             self._wake = anyio.Event()
@@ -312,7 +334,8 @@ class Node:
         """One round; returns when the next is due although nothing is heard."""
         view = self.view_builder.build(now)
         blocked = {}
-        for decision in decide(view):
+        decisions = decide(view)
+        for decision in decisions:
             if isinstance(decision, Blocked):
                 blocked[decision.group] = decision
             elif self._tasks is not None and self.actor.claim(subject_of(decision)):
@@ -322,8 +345,10 @@ class Node:
         for book in self.books.values():
             book.check()
         self.announcer.announce()
-        deadlines = (next_deadline(view), self.peers.next_deadline(), self.authority.usable_until)
-        return min((at for at in deadlines if at is not None and at > now), default=now + self.settings.interval_s)
+        # What was decided may fail to be written, and then nothing is heard of it: look again soon.
+        again = now + (self.settings.interval_s if decisions else IDLE_S)
+        deadlines = (again, next_deadline(view), self.peers.next_deadline(), self.authority.usable_until)
+        return min(at for at in deadlines if at is not None and at > now)
 
     def _note_blocked(self, view: View, blocked: dict[str, Blocked]) -> None:
         if not (view.lease_usable and view.trusted and view.ready and view.coordinator_ok):
@@ -345,7 +370,13 @@ class Node:
     # --- the lease ----------------------------------------------------------------------------------------------
 
     def _on_renewed(self) -> None:
+        lapsed = self.clock.now() >= self.authority.usable_until
         self.authority.usable_until = self.keeper.usable_until
+        if lapsed:
+            self.wake_everything()  # what was not begun for want of a lease now may be
+        if self.keeper.held is not None:
+            began, lease = self.keeper.held.began, self.settings.lease
+            self.ports.guard.extend(lease.guard_fires_at(began), lease.ends(began))
 
     def _judge_lease(self, now: float) -> None:
         """Self-stop once the lease could not be renewed in time; back to normal once it could."""
@@ -364,6 +395,7 @@ class Node:
 
     def _on_lease_lost(self, why: str) -> None:
         self.authority.usable_until = 0.0
+        self.authority.informed = False
         if self._tasks is not None:
             self._tasks.start_soon(self._rejoin, why)
         self.wake()
@@ -374,7 +406,7 @@ class Node:
         while any(runner.board.present_count for runner in self.groups.values()):
             await self.clock.sleep_until(self.clock.now() + STOP_POLL_S)
         await self._join()
-        self.wake_everything()
+        await self._until_informed()
 
     # --- news ---------------------------------------------------------------------------------------------------
 

@@ -33,17 +33,28 @@ class Peers:
         return self._named.get(peer, ())
 
     def hear(self, received: Received) -> bool:
-        """Take in a datagram; True where something is different from before (a peer or link came back)."""
+        """Take in a datagram; True where something is different from before."""
         if received.peer not in self._named:
             return False
+        changed = False
         if received.fresh:
+            changed = self._says_otherwise(received)
             self.said[received.peer] = received.state
             self.incarnations[received.peer] = received.incarnation
         told = received.state.heard.get(self._me, ()) if received.fresh else ()
         changes = self._detector.heard(
             received.peer, received.link, received.at, arrived_after=received.arrived_after, told=told
         )
-        return self._tell(changes)
+        return self._tell(changes) or changed
+
+    def _says_otherwise(self, received: Received) -> bool:
+        """Whether the peer says something of itself that a decision may rest on, and did not say so before."""
+        before, now = self.said.get(received.peer), received.state
+        if before is None or self.incarnations.get(received.peer) != received.incarnation:
+            return True
+        if (before.ready, before.stopping, before.coordinator_ok) != (now.ready, now.stopping, now.coordinator_ok):
+            return True
+        return _hashes(before) != _hashes(now)
 
     def tick(self, now: float) -> bool:
         """Judge silence, and our own stalls; True where something changed."""
@@ -101,3 +112,7 @@ class Peers:
             self._log.emit(Event.LINK_UP, **fields)
         elif change.state in {LinkState.DOWN, LinkState.ONE_WAY}:
             self._log.emit(Event.LINK_DOWN, state=change.state.value, **fields)
+
+
+def _hashes(state: PeerState) -> dict[str, str]:
+    return {name: report.config_hash for name, report in state.groups.items()}

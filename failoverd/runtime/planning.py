@@ -21,7 +21,7 @@ class Request:
     """A node that is assumed dead."""
 
 
-def plan_for(node: Node, name: str, request: Request) -> dict[str, Any]:
+async def plan_for(node: Node, name: str, request: Request) -> dict[str, Any]:
     """Raises ``Refused`` where there is nowhere to go, ``UsageError`` where the request contradicts itself."""
     view = node.view_builder.build(node.clock.now())
     group = view.groups[name]
@@ -32,14 +32,13 @@ def plan_for(node: Node, name: str, request: Request) -> dict[str, Any]:
     if target is None:
         others = {n: why for n, why in refusals(view, group).items() if n not in without}
         raise Refused(f"no node can take {name}: {explain(group, others)}")
-    return document(
-        group.group,
-        source=source,
-        target=target,
-        dead=request.down,
-        limits=limits_of(node.settings.nodes),
-        learned=node.learned,
+    limits, learned = limits_of(node.settings.nodes), node.learned
+    found: dict[str, Any] = await node.ports.offload(
+        lambda: document(
+            group.group, source=source, target=target, dead=request.down, limits=limits, learned=learned
+        )
     )
+    return found
 
 
 def document(

@@ -1,5 +1,6 @@
 """Turns at a bounded number of operations (``max_parallel``): the longest remaining path goes first."""
 
+import asyncio
 import heapq
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -28,7 +29,7 @@ class Slots:
     @asynccontextmanager
     async def turn(self, priority: float) -> AsyncIterator[None]:
         """Hold one slot; of those who wait, the highest ``priority`` (seconds of remaining path) is admitted first."""
-        if self._free and not self._waiting:
+        if self._limit is None:
             self._taken += 1
         else:
             await self._wait(priority)
@@ -36,22 +37,30 @@ class Slots:
             yield
         finally:
             self._taken -= 1
-            self._admit()
+            self._admit_soon()
 
     async def _wait(self, priority: float) -> None:
         admitted = anyio.Event()
         place = (-priority, next(self._tickets), admitted)
         heapq.heappush(self._waiting, place)
+        self._admit_soon()
         try:
             await admitted.wait()
         except BaseException:  # cancelled: give the place in the queue, or the slot already granted, back
             if admitted.is_set():
                 self._taken -= 1
-                self._admit()
+                self._admit_soon()
             else:
                 self._waiting.remove(place)
                 heapq.heapify(self._waiting)
             raise
+
+    def _admit_soon(self) -> None:
+        """Once everybody whom the same event made ready stands in the queue: they take two rounds of the loop to get
+        there (the coroutine wakes, then asks)."""
+        if self._waiting:
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._admit)
 
     def _admit(self) -> None:
         while self._waiting and self._free:

@@ -5,13 +5,12 @@ from typing import Any
 from failoverd.domain.detector import LinkState, Liveness, PeerView
 from failoverd.domain.eligibility import TEXT, Refusal, refusals
 from failoverd.domain.machine import waiting_for
-from failoverd.domain.model import ComponentState
 from failoverd.domain.placement import LeaseState
 from failoverd.domain.view import GroupView, NodeView, View
 from failoverd.runtime.node import Node
 
 
-def status_document(node: Node, *, coordinator_type: str, group: str | None = None) -> dict[str, Any]:
+async def status_document(node: Node, *, coordinator_type: str, group: str | None = None) -> dict[str, Any]:
     view = node.view_builder.build(node.clock.now())
     peers = node.peers.current_views()
     names = [name for name in node.groups if group is None or name == group]
@@ -21,7 +20,7 @@ def status_document(node: Node, *, coordinator_type: str, group: str | None = No
         "node": node.me,
         "coordinator": {"type": coordinator_type, "state": "ok" if node.contact.ok else "lost"},
         "nodes": {name: _node(node, view, each, peers.get(name)) for name, each in view.nodes.items()},
-        "groups": {name: group_document(node, view, name) for name in names},
+        "groups": {name: await group_document(node, view, name) for name in names},
         "faults_of_config": [],
     }
 
@@ -116,9 +115,10 @@ def _links(node: Node, view: View, name: str, peer: PeerView) -> dict[str, Any]:
 # --- groups ---------------------------------------------------------------------------------------------------
 
 
-def group_document(node: Node, view: View, name: str) -> dict[str, Any]:
+async def group_document(node: Node, view: View, name: str) -> dict[str, Any]:
     board, group = node.groups[name].board, view.groups[name]
     placement, condition = group.placement, node.announcer.condition(name)
+    current = node.books[name].current
     return {
         "state": condition.state.value,
         "reason": condition.reason,
@@ -138,7 +138,7 @@ def group_document(node: Node, view: View, name: str) -> dict[str, Any]:
             n: {"type": c.type, "depends_on": list(c.depends_on), "critical": c.critical}
             for n, c in board.group.components.items()
         },
-        "handover": node.books[name].document(),
+        "handover": None if current is None else await node.handover_document(name, current),
     }
 
 
@@ -158,7 +158,7 @@ def _components(node: Node, name: str) -> dict[str, dict[str, Any]]:
         for where, state in states.items():
             found[component][where] = {"state": state.value, "since": None, "reason": ""}
         local = board.locals[component]
-        waits = waiting_for(board.situation(component)) if local.state is not ComponentState.UNKNOWN else ""
+        waits = "" if board.at_rest(component) else waiting_for(board.situation(component))
         found[component][node.me] |= {
             "since": round(now - local.since, 3),
             "reason": local.given_up or local.reason or waits,

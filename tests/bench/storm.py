@@ -82,7 +82,7 @@ def bare(shape: Shape, root: Path) -> float:
 
 
 def late_ms(running: Trial) -> float:
-    """The worst lateness of a heartbeat, by the senders' own count."""
+    """The worst lateness of a heartbeat since the daemons were started, by the senders' own count."""
     worst = 0.0
     for name, node in running.cluster.nodes.items():
         status = node.status()
@@ -95,6 +95,7 @@ def storm(components: int = COMPONENTS, rounds: int = ROUNDS) -> list[Row]:
     shape = shapes.tangled(7, components, longest_s=0.0)
     ours, theirs, violations = [], [], []
     with trial(shape) as running, tempfile.TemporaryDirectory() as directory:
+        before = late_ms(running)
         for _ in range(rounds):
             theirs.append(bare(shape, Path(directory)))
             move, _ = running.switch()
@@ -110,6 +111,14 @@ def storm(components: int = COMPONENTS, rounds: int = ROUNDS) -> list[Row]:
             bound=BOUND,
             note=f"{median(ours):.2f}s against {median(theirs):.2f}s, medians of {rounds}",
         ),
-        Row(case=case, what="latest heartbeat", measured=late, bound=LATE_BOUND_MS, unit="ms", digits=1),
+        Row(
+            case=case,
+            what="latest heartbeat",
+            measured=late,
+            bound=LATE_BOUND_MS,
+            unit="ms",
+            digits=1,
+            note=f"{before:.1f}ms of it by the start, with 400 probes and 400 onlines",
+        ),
         broken_order(case, violations),
     ]

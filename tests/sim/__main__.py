@@ -48,7 +48,8 @@ def many(seeds: range, *, stop: bool) -> int:
 
 def report(failed: list[Verdict], began: float, simulated: float, steps: int, count: int) -> None:
     real = time.perf_counter() - began
-    print(f"{count} seeds, {len(failed)} failed; {simulated:.0f} s simulated in {real:.1f} s: {simulated / real:.0f} x, {steps / real:.0f} steps/s")
+    speed = f"{simulated / real:.0f} simulated seconds a second, {steps / real:.0f} steps a second"
+    print(f"{count} seeds, {len(failed)} failed; {simulated:.0f} s simulated in {real:.1f} s: {speed}")
     for rule, times in Counter(v.violation.rule for v in failed if v.violation).most_common():
         print(f"  {times:5} {rule}")
 

@@ -41,7 +41,6 @@ class Checkers:
     excused: Callable[[str], bool]
     """Whether a node's daemon cannot be expected to act (dead, or stood still): then its guard does."""
     tenures: dict[str, Tenure] = field(default_factory=dict)
-    guarded: int = 0
 
     def __post_init__(self) -> None:
         self.site.on_begin = self.began
@@ -142,9 +141,5 @@ class Checkers:
         if tenure.ends > ends or tenure.waived:
             return
         left = [part for part in self.site.of_node(node) if part.online and part.exclusive]
-        if left and not self.excused(node):
-            self.world.broken(EXPIRED, f"{', '.join(p.key for p in left)} at the end of the lease")
         if left:
-            self.guarded += 1
-            self.world.note(node, "guard", left=",".join(part.key for part in left))
-            self.site.wipe(node, "guard")
+            self.world.broken(EXPIRED, f"{', '.join(p.key for p in left)} at the end of the lease")

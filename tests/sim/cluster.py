@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from failoverd.domain.lease import LeaseSettings
-from failoverd.domain.model import Action, Component, Group, NodeSpec
+from failoverd.domain.model import Action, Component, ComponentState, Group, NodeSpec
 from failoverd.errors import FailoverdError, StartupError
 from failoverd.log.catalogue import Event
 from failoverd.log.ring import EventRing
@@ -16,7 +16,8 @@ from failoverd.runtime.control import Control
 from failoverd.runtime.node import Node, NodePorts, NodeSettings
 from tests.sim import checkers
 from tests.sim.checkers import Checkers
-from tests.sim.components import SimAgent, Site, Told
+from tests.sim.components import SimAgent, Site
+from tests.sim.guard import MachineGuard, SimGuard
 from tests.sim.loop import NodeClock, SimLoop
 from tests.sim.network import Network, SimTransport
 from tests.sim.scenario import Scenario
@@ -38,6 +39,7 @@ class Daemon:
         self.loop = SimLoop(self.clock.now)
         self.alive, self.paused_until = True, -1.0
         self._number, self._incarnations = number, 0
+        self.joined = False
         self.tasks: list[asyncio.Task[Any]] = []
         self.node: Node
         self.inside(lambda: self._build(host, groups))
@@ -66,7 +68,10 @@ class Daemon:
         return self.world.now if timer == 0.0 else max(self.world.now, self.clock.to_world(timer))
 
     def turn(self) -> None:
+        """Until it has nothing more to do at this time."""
         self.loop.turn()
+        while self.loop.is_ready and not self.main.done():
+            self.loop.turn()
         if self.main.done():
             self._cluster.ended(self)
         elif self.loop.faults:
@@ -78,11 +83,17 @@ class Daemon:
         cluster, scenario = self._cluster, self._cluster.scenario
         peers = [peer for peer in scenario.nodes if peer != self.name]
         self.transport = SimTransport(
-            cluster.network, self.name, peers, self._incarnation(), self.clock.now, scenario.dead_after_s
+            cluster.network,
+            self.name,
+            peers=peers,
+            incarnation=self._incarnation(),
+            now=self.clock.now,
+            patience_s=scenario.dead_after_s,
         )
         cluster.network.sockets[self.name] = self.transport
         self.coordinator = SimCoordinator(cluster.coordination, self.name, cluster.lease.request_timeout_s)
         self.coordinator.on_lease = self._lease_written
+        self.guard = SimGuard(cluster.guards[self.name], self.world)
         ports = NodePorts(
             clock=self.clock,
             coordinator=self.coordinator,
@@ -91,6 +102,7 @@ class Daemon:
             build_agent=self._agent,
             new_incarnation=self._incarnation,
             host=host,
+            guard=self.guard,
         )
         settings = NodeSettings(
             cluster="sim",
@@ -123,6 +135,7 @@ class Daemon:
     def _lease_written(self, began: float, put: Put) -> None:
         if b'"live"' not in put.value or not self.alive:
             return
+        self.joined = True
         lease, at = self._cluster.lease, self.clock.now() - (self.world.now - began) * self.clock.rate
         usable = self.clock.to_world(at + lease.ttl_s - lease.self_stop_s)
         self._cluster.checkers.renewed(self.name, usable, self.clock.to_world(at + lease.ttl_s))
@@ -130,8 +143,8 @@ class Daemon:
     def end(self) -> None:
         """As by SIGKILL: nothing that it would still have done is done."""
         self.alive = False
-        self.transport.dead = self.coordinator.dead = True
-        self.inside(lambda: None)
+        self.transport.dead = self.coordinator.dead = self.guard.dead = True
+
         self.loop.end()
 
 
@@ -158,13 +171,20 @@ class Cluster:
         """The configuration on each node."""
         self.daemons: dict[str, Daemon] = {}
         self.checkers = Checkers(world, self.site, self.coordination.store, self._excused)
+        self.guards = {
+            name: MachineGuard(self.checkers, name, clock=self.clocks[name], will_s=self.lease.will_s)
+            for name in scenario.nodes
+        }
         self._boots = dict.fromkeys(scenario.nodes, 1)
         self._starts = dict.fromkeys(scenario.nodes, 0)
         self._stood_still: dict[str, float] = {}
         self.calm = False
 
     def _excused(self, node: str) -> bool:
-        return node not in self.daemons or self._stood_still.get(node, -1e9) > self.world.now - self.lease.self_stop_s
+        daemon = self.daemons.get(node)
+        if daemon is None or not daemon.joined:
+            return True  # what is online there was left by the daemon before it
+        return self._stood_still.get(node, -1e9) > self.world.now - self.lease.self_stop_s
 
     # --- life and death -------------------------------------------------------------------------------------------
 
@@ -201,6 +221,7 @@ class Cluster:
     def power_cut(self, node: str) -> None:
         self.crash(node)
         self._boots[node] += 1
+        self.guards[node].reset()
         self.site.wipe(node, "power cut")
 
     def power_cut_all(self) -> None:
@@ -308,7 +329,7 @@ class Cluster:
         if not daemon.node.authority.ready:
             return
         try:
-            await daemon.control.handle(command, {"wait": False, **params}, OPERATOR, lambda update: None)
+            await daemon.control.handle(command, {"wait": False, **params}, OPERATOR, _unheard)
         except (FailoverdError, TimeoutError) as error:
             daemon.world.note(daemon.name, "refused", command=command, reason=str(error))
 
@@ -340,8 +361,13 @@ class Cluster:
         self.by_hand()
 
     def by_hand(self) -> None:
+        """What the daemons show as stuck, an administrator takes down."""
+        if not self.scenario.by_hand:
+            return
         for part in self.site.parts.values():
-            if part.online and part.operation is None and part.told is Told.OFFLINING:
+            daemon = self.daemons.get(part.node)
+            local = daemon and daemon.node.groups[part.group].board.locals.get(part.name)
+            if local and local.state is ComponentState.STUCK and part.online and part.operation is None:
                 part.online = False
                 self.world.note(part.node, "by_hand", part=part.key)
 
@@ -349,6 +375,11 @@ class Cluster:
         for daemon in self.daemons.values():
             daemon.end()
         self.daemons.clear()
+
+
+def _unheard(update: dict[str, Any]) -> None:
+    """The operator looks away."""
+    del update
 
 
 def hash_of(group: Group) -> str:

@@ -1,7 +1,7 @@
 """The components themselves: what is really online where, and the agents through which daemons reach them."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -90,9 +90,11 @@ class Site:
     def of_group(self, node: str, group: str) -> list[Part]:
         return [part for (at, of, _), part in self.parts.items() if (at, of) == (node, group)]
 
-    def wipe(self, node: str, why: str) -> None:
-        """Everything on the node is gone at once: a power cut, or the guard."""
+    def wipe(self, node: str, why: str, only: Collection[tuple[str, str]] | None = None) -> None:
+        """Everything on the node (or ``only`` some) is gone at once: a power cut, or the guard."""
         for part in self.of_node(node):
+            if only is not None and (part.group, part.name) not in only:
+                continue
             if part.operation is not None:
                 self.cut_short(part, gone=True)
             if part.online:
@@ -141,7 +143,8 @@ class SimAgent:
                 part.told = Told.ABSENT
             return Probe(presence=Presence.OFFLINE, detail="not there")
         if idle:
-            part.told = Told.ONLINE if part.healthy else Told.BROKEN
+            # One failed monitor does not count yet (`fall`): the daemon goes on taking it for online.
+            part.told = Told.ONLINE if part.healthy or part.told is Told.ONLINE else Told.BROKEN
         if not part.healthy:
             return Probe(presence=Presence.FAILED, detail="there, but broken")
         return Probe(presence=Presence.ONLINE, detail="there")
@@ -204,8 +207,10 @@ class SimAgent:
 
     def _left_behind(self, action: Action) -> bool:
         """By an operation that did not succeed. An agent never says that something is gone which is not."""
-        return self._part.online if action is not Action.ONLINE and self._site.world.random.random() < 0.7 else (
-            action is Action.ONLINE and self._site.world.random.random() < 0.5
+        return (
+            self._part.online
+            if action is not Action.ONLINE and self._site.world.random.random() < 0.7
+            else (action is Action.ONLINE and self._site.world.random.random() < 0.5)
         )
 
     def _usual(self, action: Action) -> float:

@@ -23,6 +23,8 @@ class Livelock(AssertionError):  # noqa: N818 (named as what it is)
 class SimLoop(asyncio.BaseEventLoop):
     _ready: Any
     _scheduled: list[asyncio.TimerHandle]
+    _thread_id: int | None
+    _timer_cancelled_count: int
 
     def __init__(self, clock: Callable[[], float]) -> None:
         super().__init__()
@@ -40,24 +42,26 @@ class SimLoop(asyncio.BaseEventLoop):
         """When the loop must be turned next (its own time); 0: now; None: only if something is put into it."""
         if self._ready:
             return 0.0
-        while self._scheduled and self._scheduled[0]._cancelled:  # type: ignore[attr-defined]
-            heapq.heappop(self._scheduled)._scheduled = False  # type: ignore[attr-defined]
+        while self._scheduled and self._scheduled[0]._cancelled:
+            heapq.heappop(self._scheduled)
         return self._scheduled[0].when() + WAKE_LATE_S if self._scheduled else None
+
+    @property
+    def is_ready(self) -> bool:
+        return bool(self._ready)
 
     def turn(self) -> None:
         """Run what is ready, as ``BaseEventLoop._run_once`` does."""
         now = self._clock()
         self._count(now)
         ready, timers = self._ready, self._scheduled
-        while timers and (timers[0]._cancelled or timers[0]._when < now):  # type: ignore[attr-defined]
-            handle = heapq.heappop(timers)
-            handle._scheduled = False  # type: ignore[attr-defined]
-            ready.append(handle)
+        while timers and (timers[0]._cancelled or timers[0].when() < now):
+            ready.append(heapq.heappop(timers))
         asyncio._set_running_loop(self)
         try:
             for _ in range(len(ready)):
                 handle = ready.popleft()
-                if not handle._cancelled:  # type: ignore[attr-defined]
+                if not handle._cancelled:
                     handle._run()
         finally:
             asyncio._set_running_loop(None)
@@ -92,8 +96,8 @@ class SimLoop(asyncio.BaseEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         self.faults.append(context)
 
-    def call_soon_threadsafe(self, callback: Callable[..., Any], *args: Any, context: Any = None) -> asyncio.Handle:
-        return self.call_soon(callback, *args, context=context)
+    def _write_to_self(self) -> None:
+        """Nothing has to be woken: whoever calls from outside runs in the same thread."""
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         """``next_timer`` and ``turn`` drop them; purge when too many pile up behind a live one."""
@@ -101,7 +105,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._timer_cancelled_count += 1
         if self._timer_cancelled_count > 200:
             self._timer_cancelled_count = 0
-            self._scheduled[:] = [each for each in self._scheduled if not each._cancelled]  # type: ignore[attr-defined]
+            self._scheduled[:] = [each for each in self._scheduled if not each._cancelled]
             heapq.heapify(self._scheduled)
 
 

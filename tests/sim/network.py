@@ -88,7 +88,14 @@ class SimTransport:
     """``ports.Transport`` of one daemon."""
 
     def __init__(
-        self, network: Network, node: str, peers: list[str], incarnation: str, now: Callable[[], float], patience_s: float
+        self,
+        network: Network,
+        node: str,
+        *,
+        peers: list[str],
+        incarnation: str,
+        now: Callable[[], float],
+        patience_s: float,
     ) -> None:
         self._network, self._node, self._peer_names = network, node, peers
         self._incarnation, self._now, self._patience_s = incarnation, now, patience_s

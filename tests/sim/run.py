@@ -3,7 +3,7 @@
 import time
 from dataclasses import dataclass, field
 
-from failoverd.domain.model import GroupState
+from failoverd.domain.model import GroupState, OnFault
 from tests.sim import checkers
 from tests.sim.checkers import Checkers
 from tests.sim.cluster import Cluster
@@ -60,7 +60,7 @@ def run(scenario: Scenario) -> Verdict:
         steps=world.steps,
         healed_after_s=judge.healed_after_s,
         resigned=tuple(judge.resigned.values()),
-        guarded=cluster.checkers.guarded,
+        guarded=sum(guard.fired for guard in cluster.guards.values()),
         trace=tuple(world.trace),
     )
 
@@ -126,7 +126,11 @@ class _Judge:
             return []
         for name, daemon in self._cluster.daemons.items():
             condition = daemon.node.announcer.condition(group)
-            if condition.state in RESIGNED and condition.reason:
+            left_alone = condition.state is GroupState.FAULTED and any(
+                component.on_fault is OnFault.IGNORE
+                for component in self._cluster.scenario.groups[group].components.values()
+            )
+            if (condition.state in RESIGNED or left_alone) and condition.reason:
                 self.resigned[group] = f"{group} on {name}: {condition.state.value}, {condition.reason}"
                 return []
         return found

@@ -28,12 +28,14 @@ class Scenario:
     rates: Mapping[str, float] = field(default_factory=dict)
     """By node: how fast its clock runs."""
     links: int = 1
-    interval_s: float = 0.2
-    dead_after_s: float = 1.0
+    interval_s: float = 0.3
+    dead_after_s: float = 1.2
     ttl_s: float = 3.0
     max_parallel: Mapping[str, int] = field(default_factory=dict)
     calm_at: float = 30.0
     """When all faults end: everything is repaired and nobody gives commands any more."""
     bound_s: float = 60.0
     """Within which everything must be as wanted afterwards."""
+    by_hand: bool = True
+    """Whether an administrator takes down what is shown as stuck, once the faults have ended."""
     name: str = ""

@@ -12,6 +12,7 @@ from failoverd.domain.model import (
     HandoverMode,
     MonitorPolicy,
     OnFault,
+    OnStop,
     RestartPolicy,
     Timeouts,
 )
@@ -59,16 +60,14 @@ class Maker:
         components: dict[str, Component] = {}
         for position, each in enumerate(names):
             needed = tuple(n for n in names[:position] if rng.random() < 0.4)
-            make_first = rng.random() < 0.15 and all(
-                components[n].handover is HandoverMode.MAKE_FIRST for n in needed
-            )
+            make_first = rng.random() < 0.15 and all(components[n].handover is HandoverMode.MAKE_FIRST for n in needed)
             components[each] = self._component(each, needed, make_first=make_first)
             slowest = rng.choice((0.05, 0.3, 1.0))
             self.durations[name, each] = {
                 Action.PREPARE: rng.uniform(0.01, slowest),
                 Action.ONLINE: rng.uniform(0.01, slowest),
                 Action.OFFLINE: rng.uniform(0.01, slowest),
-                Action.CLEAN: rng.uniform(0.01, 0.12),
+                Action.CLEAN: rng.uniform(0.01, 0.07),
             }
         nodes = list(self.nodes)
         rng.shuffle(nodes)
@@ -80,6 +79,7 @@ class Maker:
             fault_expiry_s=rng.choice((5.0, 20.0, 3600.0)),
             max_moves=rng.choice((2, 5, 100)),
             move_window_s=rng.choice((20.0, 3600.0)),
+            on_stop=rng.choice((OnStop.HANDOVER, OnStop.HANDOVER, OnStop.LEAVE)),
             config_hash="1",
         )
 
@@ -92,7 +92,7 @@ class Maker:
             handover=HandoverMode.MAKE_FIRST if make_first else HandoverMode.BREAK_FIRST,
             has_prepare=rng.random() < 0.2,
             critical=rng.random() < 0.8,
-            on_fault=rng.choice((OnFault.RESTART, OnFault.RESTART, OnFault.FAILOVER)),
+            on_fault=rng.choice((OnFault.RESTART, OnFault.RESTART, OnFault.FAILOVER, OnFault.IGNORE)),
             restart=RestartPolicy(attempts=rng.choice((1, 3)), window_s=60.0, backoff_s=rng.choice((0.0, 0.5))),
             monitor=MonitorPolicy(interval_s=rng.choice((1.0, 3.0)), fall=rng.choice((1, 2))),
             timeouts=Timeouts(probe_s=1.0, prepare_s=3.0, online_s=4.0, offline_s=4.0, clean_s=2.0),
@@ -102,7 +102,7 @@ class Maker:
 
     def _faults(self) -> None:
         kinds: list[Callable[[float], None]] = [
-            self._switch, self._switch, self._offline_online, self._power_cut, self._crash, self._pause, self._stop,
+            self._switch, self._flip, self._offline_online, self._power_cut, self._crash, self._pause, self._stop,
             self._partition, self._one_way, self._noise, self._coordinator_out, self._coordinator_cut,
             self._coordinator_bad, self._agents, self._die, self._everything_out, self._reload,
         ]  # fmt: skip
@@ -131,6 +131,18 @@ class Maker:
         group = self._a_group()
         to = self.rng.choice((None, *self.groups[group].nodes))
         self._do(at, "command", node=self._node(), command="switch", group=group, to=to)
+
+    def _flip(self, at: float) -> None:
+        """There and back again, while the two do not hear each other (or one does not hear the other)."""
+        group = self._a_group()
+        one, other = self.rng.sample(self.groups[group].nodes, 2)
+        until = at + self.rng.uniform(0.2, 1.5)
+        for sender, receiver in ((one, other), (other, one))[: self.rng.choice((1, 2))]:
+            self._do(at, "cut", sender=sender, receiver=receiver)
+            self._do(until, "mend", sender=sender, receiver=receiver)
+        for to in (one, other, one):
+            at += self.rng.choice((0.01, 0.1, 0.4)) * self.rng.random()
+            self._do(at, "command", node=self._node(), command="switch", group=group, to=to)
 
     def _offline_online(self, at: float) -> None:
         group = self._a_group()

@@ -16,7 +16,7 @@ from failoverd.agents.process.identity import MARK, Identity, StateFile, StateUn
 from failoverd.agents.process.params import ProcessParams
 from failoverd.agents.process.ready import ReadyCheck
 from failoverd.errors import SpawnerLost, SpawnFailed
-from failoverd.ports import AgentHost, Call, Outcome, Presence, Probe, Result, RunResult
+from failoverd.ports import AgentHost, Call, MarkWill, Outcome, Presence, Probe, Result, RunResult, Will
 
 _FORCE_S = 2.0
 """Of an offline's time, what is kept for killing."""
@@ -77,6 +77,12 @@ class ProcessAgent:
             return None  # no file descriptor is free: it is polled
         probe = await self.probe(call)
         return Probe(presence=probe.presence, detail=f"its process {found.main.pid} ended; {probe.detail}")
+
+    def will(self, _call: Call) -> Will | None:
+        """``ports.Testator``."""
+        main = self._identity
+        known = main is not None and main.this_boot
+        return MarkWill(mark=f"{MARK}={self._prefix}", main=main.detached if main and known else None)
 
     # --- finding ------------------------------------------------------------------------------------------------
 

@@ -50,6 +50,10 @@ class Identity:
         return cls(pid=there.pid, start_ticks=there.start_ticks, boot_id=procfs.boot_id(), mark=mark)
 
     @property
+    def detached(self) -> Detached:
+        return Detached(pid=self.pid, start_ticks=self.start_ticks, boot_id=self.boot_id)
+
+    @property
     def this_boot(self) -> bool:
         return self.boot_id == procfs.boot_id()
 

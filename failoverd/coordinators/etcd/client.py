@@ -137,6 +137,7 @@ class EtcdClient:
         finally:
             if good is None:  # cancelled
                 good = anyio.current_time() - began < self.timeout_s / 2
+                request.troubles[url] = "no answer"
             if not good:
                 self._endpoints.failed(url)
         return answer
@@ -269,6 +270,9 @@ class EtcdClient:
 
     def failed(self, url: str) -> None:
         self._endpoints.failed(url)
+
+    def doubt(self, url: str) -> None:
+        self._endpoints.doubt(url)
 
     async def pause(self, seconds: float) -> None:
         """Ends early when the client is closed."""

@@ -23,6 +23,10 @@ class Endpoints:
     def identified(self, url: str) -> None:
         self._known.add(url)
 
+    def doubt(self, url: str) -> None:
+        """A connection ended: who answers at the next one may be somebody else."""
+        self._known.discard(url)
+
     def failed(self, url: str) -> None:
         """The next one is asked, unless another request has moved on already."""
         self._known.discard(url)

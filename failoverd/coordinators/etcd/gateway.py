@@ -42,7 +42,9 @@ async def post(
         except aiohttp.ClientConnectorError as error:
             raise Failed(Verdict.ELSEWHERE, hinted(_of_connecting(error))) from error
         except (aiohttp.ClientError, OSError) as error:
-            raise Failed(Verdict.UNCLEAR, hinted(f"connection lost ({error or type(error).__name__})")) from error
+            perhaps = "" if url.startswith("https:") else "; perhaps it speaks https only"
+            text = f"connection lost ({error or type(error).__name__}{perhaps})"
+            raise Failed(Verdict.UNCLEAR, hinted(text)) from error
     if response is None:
         raise Failed(Verdict.UNCLEAR, "no answer")
     return response

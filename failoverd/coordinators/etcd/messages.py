@@ -180,8 +180,13 @@ REFUSED_CODES = frozenset({3, 5, 6, 7, 9, 11, 12})
 """gRPC's invalid argument, not found, already exists, permission denied, failed precondition, out of range,
 unimplemented: all said by etcd before it applies anything, or by its deterministic refusal to apply."""
 
+COMMON_NAME = "CommonName of client"
+"""With users enabled the gateway refuses whoever's certificate has a common name (etcd's embed/serve.go), lest one
+believes that the name counts as the user, as it does over gRPC."""
+
 HINTS = (
-    ("permission denied", "give its role readwrite on the prefix of this cluster's keys"),
+    (COMMON_NAME, "with users enabled, etcd's gateway wants a client certificate whose subject has no CN"),
+    ("permission denied", "coordinator.username needs a role with readwrite on the prefix /failoverd/<cluster>/"),
     ("user name is empty", "etcd asks for a user: set coordinator.username and password_file"),
     ("authentication failed", "look at coordinator.username and password_file"),
     ("space exceeded", "compact and defragment etcd, then 'etcdctl alarm disarm'"),
@@ -193,6 +198,8 @@ def verdict(status: int, text: str, code: int | None) -> Verdict:
     """``text`` is etcd's message, ``code`` gRPC's (None: there was none, so it was not etcd that answered)."""
     if code == 16 or any(part in text for part in TOKEN_TEXTS):  # gRPC's unauthenticated
         return Verdict.TOKEN
+    if COMMON_NAME in text:
+        return Verdict.REFUSED
     if any(part in text for part in ELSEWHERE_TEXTS) or (code is None and 400 <= status < 500):
         return Verdict.ELSEWHERE
     if code in REFUSED_CODES or "space exceeded" in text:
@@ -205,7 +212,9 @@ def error_of(status: int, raw: bytes) -> tuple[Verdict, str]:
     try:
         answer = parse(raw)
     except Malformed:
-        return verdict(status, "", None), f"HTTP status {status}: is this etcd's client port?"
+        text = raw[:200].decode(errors="replace").strip()
+        told = f"HTTP status {status}, {text!r}" if text else f"HTTP status {status}"
+        return verdict(status, text, None), hinted(f"{told}: is this etcd's client port?")
     found = answer.get("error", answer)
     found = found if isinstance(found, dict) else answer
     text = str(found.get("message") or answer.get("message") or f"HTTP status {status}")[:300]

@@ -90,7 +90,9 @@ class EtcdWatch:
         except (aiohttp.ClientError, OSError):
             chunk = b""
         if not chunk:
-            self.close()  # at its end, broken, or silent for too long; where it was silent the next opening will tell
+            # At its end, broken, or silent for too long: the next opening will tell whether its member still answers.
+            self._client.doubt(self._url)
+            self.close()
             return
         self._heard_at = anyio.current_time()
         self._buffer += chunk

@@ -112,6 +112,13 @@ async def test_a_probe_that_hangs_holds_up_its_own_group_alone(virtual_clock: Vi
         assert c["a"].contact.ok
 
 
+async def test_a_probe_that_learns_nothing_holds_up_nobody(virtual_clock: VirtualClock) -> None:
+    async with cluster(virtual_clock, group_of(*CHAIN), start=False) as c:
+        c.world.behaviour("a", "db").says = Presence.UNKNOWN
+        c.start()
+        await c.until(lambda: c["a"].authority.ready, 1)
+
+
 @pytest.mark.parametrize("presence", [Presence.UNKNOWN, Presence.FAILED])
 async def test_what_cannot_be_learned_is_never_brought_online_over(
     virtual_clock: VirtualClock, presence: Presence

@@ -1,0 +1,38 @@
+"""The cluster under seeded faults: a few hundred seeds in the ordinary test run (``make sim SEEDS=…`` for many more),
+and what the simulator itself must be able to do."""
+
+import pytest
+
+from tests.sim.run import Verdict, run
+from tests.sim.seeds import scenario_of
+from tests.sim.written import Written, all_written
+
+SEEDS = 240
+SHARES = 12
+
+
+def told(verdict: Verdict) -> str:
+    last = "\n".join(str(entry) for entry in verdict.trace[-60:])
+    return f"{verdict.violation}\nlook at it with: make sim SEED={verdict.scenario.seed}\n{last}"
+
+
+@pytest.mark.parametrize("share", range(SHARES))
+def test_no_rule_is_broken_under_any_seed(share: int) -> None:
+    for seed in range(share, SEEDS, SHARES):
+        verdict = run(scenario_of(seed))
+        assert verdict.violation is None, told(verdict)
+
+
+@pytest.mark.parametrize("written", all_written(), ids=lambda written: written.scenario.name)
+def test_what_once_went_wrong(written: Written) -> None:
+    verdict = run(written.scenario)
+    assert not written.faults(verdict), "\n".join([written.title, *written.faults(verdict), told(verdict)])
+
+
+def test_a_seed_runs_alike_each_time() -> None:
+    for seed in (3, 8):
+        assert run(scenario_of(seed)).digest == run(scenario_of(seed)).digest
+
+
+def test_seeds_differ() -> None:
+    assert len({run(scenario_of(seed)).digest for seed in range(1, 5)}) == 4

@@ -1,0 +1,83 @@
+"""Scenarios written by hand (``tests/scenarios/*.yaml``): what once went wrong, and must never again."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from failoverd.domain.model import Action, Component, Group, HandoverMode, MonitorPolicy, OnFault, OnStop, RestartPolicy
+from tests.sim.run import Verdict
+from tests.sim.scenario import Happening, Scenario
+
+DIRECTORY = Path(__file__).parents[1] / "scenarios"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    title: str
+    scenario: Scenario
+    never: tuple[str, ...]
+    """No line of the trace may contain any of these."""
+    once: tuple[str, ...]
+    """Some line must contain each of these: else it does not test what it is there for."""
+
+    def faults(self, verdict: Verdict) -> list[str]:
+        lines = [" ".join(str(entry).split()) for entry in verdict.trace]
+        found = [str(verdict.violation)] if verdict.violation else []
+        found += [line for line in lines for text in self.never if text in line]
+        return found + [f"never: {text}" for text in self.once if not any(text in line for line in lines)]
+
+
+def read(path: Path) -> Written:
+    document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    durations: dict[tuple[str, str], dict[Action, float]] = {}
+    groups = {name: _group(name, each, durations) for name, each in document["groups"].items()}
+    happenings = [Happening(float(at), what, args or {}) for at, what, args in document["timeline"]]
+    scenario = Scenario(
+        seed=document.get("seed", 1),
+        nodes=tuple(document["nodes"]),
+        groups=groups,
+        durations=durations,
+        timeline=tuple(happenings),
+        rates=document.get("rates", {}),
+        calm_at=float(document["calm_at"]),
+        bound_s=float(document.get("bound", 20.0)),
+        by_hand=bool(document.get("by_hand", True)),
+        name=path.stem,
+    )
+    return Written(
+        title=document["title"],
+        scenario=scenario,
+        never=tuple(document.get("never", ())),
+        once=tuple(document.get("once", ())),
+    )
+
+
+def _group(name: str, document: dict[str, Any], durations: dict[tuple[str, str], dict[Action, float]]) -> Group:
+    for component, each in document["components"].items():
+        usual = {action: float(each[action.value]) for action in Action if action.value in each}
+        durations[name, component] = {Action.ONLINE: 0.2, Action.OFFLINE: 0.1, Action.CLEAN: 0.05} | usual
+    return Group(
+        name=name,
+        nodes=tuple(document["nodes"]),
+        components={component: _component(component, each) for component, each in document["components"].items()},
+        on_stop=OnStop(document.get("on_stop", "handover")),
+        config_hash="1",
+    )
+
+
+def _component(name: str, document: dict[str, Any]) -> Component:
+    return Component(
+        name=name,
+        type="sim",
+        depends_on=tuple(document.get("depends_on", ())),
+        handover=HandoverMode(document.get("handover", "break_first")),
+        on_fault=OnFault(document.get("on_fault", "restart")),
+        restart=RestartPolicy(attempts=document.get("attempts", 1)),
+        monitor=MonitorPolicy(interval_s=1.0, fall=1),
+    )
+
+
+def all_written() -> list[Written]:
+    return [read(path) for path in sorted(DIRECTORY.glob("*.yaml"))]
