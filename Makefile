@@ -33,6 +33,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 
 test: lint
+	@.ci/packages
 	$(BIN)/python -m pytest $(ARGS)
 
 bench: $(VENV)/.dev

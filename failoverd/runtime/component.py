@@ -193,12 +193,12 @@ class ComponentRunner:
 
     async def _take_offline(self) -> None:
         """Offline; if that fails, by force; what a probe then finds absent counts as offline, a kill alone does not."""
-        self._only_forced = False
         self._enter(ComponentState.OFFLINING, Event.COMPONENT_OFFLINING, action=Action.OFFLINE)
         result, duration = await self._step(Action.OFFLINE)
         if result.ok:
             self._went_offline(duration_s=duration)
             return
+        self._only_forced = self._board.authority.force  # then the offline was cut short, and may yet succeed
         why = _why("offline", result)
         self._emit(Event.COMPONENT_CLEANING, reason=why, output=result.output)
         await self._call(Action.CLEAN)

@@ -34,9 +34,7 @@ async def plan_for(node: Node, name: str, request: Request) -> dict[str, Any]:
         raise Refused(f"no node can take {name}: {explain(group, others)}")
     limits, learned = limits_of(node.settings.nodes), node.learned
     found: dict[str, Any] = await node.ports.offload(
-        lambda: document(
-            group.group, source=source, target=target, dead=request.down, limits=limits, learned=learned
-        )
+        lambda: document(group.group, source=source, target=target, dead=request.down, limits=limits, learned=learned)
     )
     return found
 

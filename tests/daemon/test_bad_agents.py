@@ -64,9 +64,7 @@ def test_other_groups_are_not_disturbed(cluster: LocalCluster) -> None:
     ("group", "words"),
     [("missing", "/nonexistent/start"), ("plain", "not executable")],
 )
-def test_a_command_that_cannot_be_run_is_named_with_the_reason(
-    cluster: LocalCluster, group: str, words: str
-) -> None:
+def test_a_command_that_cannot_be_run_is_named_with_the_reason(cluster: LocalCluster, group: str, words: str) -> None:
     (fault, *_) = until(lambda: faults(cluster, group))
     assert words in fault["reason"]
     assert "online unavailable" in fault["reason"]

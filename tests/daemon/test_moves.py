@@ -50,17 +50,18 @@ def test_a_power_cut_is_survived_and_the_node_comes_back_empty(cluster: LocalClu
     assert log(cluster["b"], "peer.fenced")
 
 
-def test_a_killed_daemon_that_is_started_again_adopts_what_runs(cluster: LocalCluster) -> None:
-    before, running = record(cluster.root), workers(cluster, "a")
-    generation = cluster["a"].ask("status")["groups"]["g"]["generation"]
-    cluster["a"].kill_daemon()
-    cluster["a"].start()
-    cluster["a"].wait_ready()
-    settled(cluster, "a")
-    time.sleep(1.5)  # a monitor's interval: whatever it would do wrong it would do now
-    assert record(cluster.root) == before
-    assert workers(cluster, "a") == running
-    assert cluster["a"].ask("status")["groups"]["g"]["generation"] == generation
+def test_a_killed_daemon_that_is_started_again_within_its_lease_adopts_what_runs() -> None:
+    with daemons(lambda root: {"g": one(chain(root))}, lease={"ttl": "20s"}) as cluster:
+        settled(cluster, "a")
+        before, running = record(cluster.root), workers(cluster, "a")
+        cluster["a"].kill_daemon()
+        cluster["a"].start()
+        cluster["a"].wait_ready()
+        settled(cluster, "a")
+        time.sleep(1.5)  # a monitor's interval: whatever it would do wrong it would do now
+        assert record(cluster.root) == before
+        assert workers(cluster, "a") == running
+        assert cluster["a"].ask("status")["groups"]["g"]["generation"] == 1
 
 
 def test_a_stopped_daemon_hands_its_groups_over(cluster: LocalCluster) -> None:

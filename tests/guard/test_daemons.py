@@ -25,7 +25,7 @@ BEAT = Path(__file__).parent / "beat.sh"
 COMMANDS = {"c0": Part(online_s=0.02, offline_s=0.02), "c1": Part(online_s=0.02, offline_s=0.02, needs=("c0",))}
 PROCESSES = ("p0", "p1")
 RESTARTS = int(os.environ.get("GUARD_RESTARTS", "10"))
-TRIES = int(os.environ.get("GUARD_TRIES", "2"))
+TRIES = int(os.environ.get("GUARD_TRIES", "1"))
 
 
 def components(root: Path) -> dict[str, Any]:

@@ -352,7 +352,7 @@ class Cluster:
         self.network.conditions.cut.clear()
         self.network_is(loss=0.0, duplicate=0.0, slow=0.0)
         self.coordination.reach.cut.clear()
-        self.coordinator_is(down=False, request_lost=0.0, reply_lost=0.0, slow=0.0)
+        self.coordinator_is(down=False, request_lost=0.0, reply_lost=0.0, slow=0.0, news_late_s=0.0)
         self.agents_are()
         for name, daemon in self.daemons.items():
             if daemon.paused_until > self.world.now:

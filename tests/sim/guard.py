@@ -40,7 +40,8 @@ class MachineGuard:
         if left:
             self.fired += 1
             self._world.note(self._node, "guard.fires", left=",".join(left))
-            self._world.after(self._world.random.uniform(0, 0.8 * self._will_s), lambda: self._kill(fires_at))
+            takes_s = self._world.random.choice((0.1, 0.5, 0.999)) * self._will_s
+            self._world.at(self._clock.to_world(fires_at + takes_s), lambda: self._kill(fires_at))
 
     def _left(self) -> list[str]:
         parts = self._site.of_node(self._node)

@@ -40,12 +40,6 @@ MUTATIONS = (
         "said is None or self.placement is None",
     ),
     Mutation(
-        "a release of another incarnation counts",
-        "runtime/node.py",
-        "if member is None or member.record.incarnation != received.incarnation:",
-        "if member is None:",
-    ),
-    Mutation(
         "unknown counts as absent",
         "domain/report.py",
         "RELEASED_MARKS = frozenset({Mark.ABSENT, Mark.FAULTED_ABSENT})",
@@ -62,9 +56,9 @@ MUTATIONS = (
     Mutation("no self-stop", "runtime/node.py", "self.authority.force = True", "self.authority.force = False"),
     Mutation(
         "acts on what it knew before it joined",
-        "runtime/board.py",
-        "self.ready and self.informed and",
-        "self.ready and",
+        "runtime/node.py",
+        "self.mirror.revision >= held.member_revision",
+        "True",
     ),
     Mutation("does not compare its own record", "runtime/actor.py", "[self._keeper.guard, *expects]", "[*expects]"),
     Mutation(

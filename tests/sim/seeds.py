@@ -217,8 +217,9 @@ class Maker:
             reply_lost=rng.choice((0.0, 0.2)),
             slow=rng.choice((0.0, 0.3, 1.0)),
             slow_s=rng.choice((0.3, 1.0, 4.0)),
+            news_late_s=rng.choice((0.0, 0.0, 0.5, 3.0)),
         )
-        self._do(at + self._while(), "coordinator_is", request_lost=0.0, reply_lost=0.0, slow=0.0)
+        self._do(at + self._while(), "coordinator_is", request_lost=0.0, reply_lost=0.0, slow=0.0, news_late_s=0.0)
 
     def _agents(self, at: float) -> None:
         rng = self.rng

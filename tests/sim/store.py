@@ -32,6 +32,8 @@ class Reach:
     slow: float = 0.0
     """The share of messages that take up to ``slow_s`` instead, in either direction."""
     slow_s: float = 2.0
+    news_late_s: float = 0.0
+    """So much later than answers do the news of a watch come."""
 
     def passes(self, node: str) -> bool:
         return not self.down and node not in self.cut
@@ -173,7 +175,7 @@ class _Watch:
         self._on_its_way = True
         slow = reach.slow and world.random.random() < reach.slow
         delay = world.random.uniform(0, reach.slow_s) if slow else world.random.uniform(*reach.delay_s)
-        world.after(delay, lambda: self._arrive(changes))
+        world.after(delay + reach.news_late_s, lambda: self._arrive(changes))
 
     def _again(self) -> None:
         self._on_its_way = False

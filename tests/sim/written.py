@@ -1,6 +1,7 @@
 """Scenarios written by hand (``tests/scenarios/*.yaml``): what once went wrong, and must never again."""
 
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,18 @@ class Written:
     scenario: Scenario
     never: tuple[str, ...]
     """No line of the trace may contain any of these."""
-    once: tuple[str, ...]
-    """Some line must contain each of these: else it does not test what it is there for."""
+    once: tuple[tuple[str, float], ...]
+    """Some line must contain each of these, by that time: else it does not test what it is there for."""
 
     def faults(self, verdict: Verdict) -> list[str]:
         lines = [" ".join(str(entry).split()) for entry in verdict.trace]
         found = [str(verdict.violation)] if verdict.violation else []
         found += [line for line in lines for text in self.never if text in line]
-        return found + [f"never: {text}" for text in self.once if not any(text in line for line in lines)]
+        return found + [
+            f"not by {until:g} s: {text}"
+            for text, until in self.once
+            if not any(text in line and entry.at <= until for line, entry in zip(lines, verdict.trace, strict=True))
+        ]
 
 
 def read(path: Path) -> Written:
@@ -50,7 +55,7 @@ def read(path: Path) -> Written:
         title=document["title"],
         scenario=scenario,
         never=tuple(document.get("never", ())),
-        once=tuple(document.get("once", ())),
+        once=tuple((each, inf) if isinstance(each, str) else (each[0], each[1]) for each in document.get("once", ())),
     )
 
 

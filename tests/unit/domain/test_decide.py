@@ -45,7 +45,8 @@ def test_nothing_is_decided_without_lease_trust_readiness_or_coordinator(missing
         nodes=gone("a") | {"c": node("c", lease_expires_at=NOW - 1)},
     )
     assert decide(busy)
-    assert decide(replace(busy, **{missing: False})) == ()
+    without: dict[str, Any] = {missing: False}
+    assert decide(replace(busy, **without)) == ()
 
 
 # --- fencing ------------------------------------------------------------------------------------------------------
@@ -385,7 +386,7 @@ def test_only_who_is_entitled_changes_a_placement(of: View) -> None:
     """The owner for itself; the target of what a gone owner had; a holder that lets go of its own."""
     old = of.groups[GROUP].placement
     for made in filter(None, map(own, decide(of))):
-        if old is not None and made.placement.owner != old.owner and old.owner != of.me:
+        if old is not None and old.owner not in {made.placement.owner, of.me}:
             assert made.placement.owner == of.me
             assert of.nodes[old.owner].member in GONE
         if old is not None and made.placement.owner != old.owner:

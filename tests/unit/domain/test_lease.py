@@ -1,5 +1,8 @@
 """Lease arithmetic: the owner has always stopped before anybody may hold its lease for expired."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -66,10 +69,9 @@ def test_a_violated_inequality_is_told_with_its_numbers() -> None:
 
 @pytest.mark.parametrize("name", ["ttl", "renew", "request_timeout", "self_stop"])
 def test_nothing_may_be_zero_or_less(name: str) -> None:
-    settings = LeaseSettings(
-        **{f"{each}_s": 3.0 if each == "ttl" else 0.1 for each in ("ttl", "renew", "request_timeout", "self_stop")}
-        | {f"{name}_s": 0.0}
-    )
+    plain = LeaseSettings(ttl_s=3.0, renew_s=0.1, request_timeout_s=0.1, self_stop_s=0.1)
+    zero: dict[str, Any] = {f"{name}_s": 0.0}
+    settings = replace(plain, **zero)
     assert any(f"lease.{name} must be above 0" in fault for fault in settings.faults())
 
 

@@ -76,7 +76,7 @@ async def test_without_a_target_the_group_is_blocked_with_the_reason_and_told_on
         await c.sleep(5)
         c.world.put("a", "db", there=False)
         await c.sleep(20)
-        said = (await shown(c))
+        said = await shown(c)
         assert said["state"] == "blocked"
         assert "b is fenced" in str(said["reason"])
         assert len(c.events(Event.GROUP_BLOCKED, "a")) == 1
@@ -98,7 +98,7 @@ async def test_a_component_that_is_not_critical_degrades_its_group_and_leaves_th
         await c.sleep(5)
         assert did(c, "a") == [("report", "offline"), ("job", "offline")]
         assert c.placed().owner == "a"
-        said = (await shown(c))
+        said = await shown(c)
         assert said["state"] == "degraded"
         assert "job" in str(said["reason"])
         assert c.events(Event.GROUP_DEGRADED, "a")

@@ -1,6 +1,7 @@
 """The handover rule at work: the agents' own record is held against design section 2."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -46,7 +47,9 @@ def order_faults(world: World, components: Mapping[str, Component]) -> list[str]
         if what == "begin" and each.action is Action.ONLINE:
             found += [f"{at:.3f} {place} online before {d}" for d in needs if not up.get((each.node, d))]
             if components[each.component].handover is HandoverMode.BREAK_FIRST:
-                others = [n for (n, name), there in may_be.items() if name == each.component and there and n != each.node]
+                others = [
+                    n for (n, name), there in may_be.items() if name == each.component and there and n != each.node
+                ]
                 found += [f"{at:.3f} {place} online while it may be on {n}" for n in others]
             may_be[place] = True
         elif what == "begin" and each.action is Action.OFFLINE:
@@ -179,7 +182,7 @@ async def test_max_parallel_bounds_a_node_and_the_longest_remaining_path_goes_fi
         await c.switch("a", by="b", wait=True)
         for node in ("a", "b"):
             spans = sorted((o.begin, o.end or 0.0) for o in c.world.of(node=node))
-            assert all(end <= begin for (_, end), (begin, _) in zip(spans, spans[1:], strict=False)), spans
+            assert all(end <= begin for (_, end), (begin, _) in pairwise(spans)), spans
         first_off = min(c.world.of(node="b", action=Action.OFFLINE), key=lambda o: o.begin)
         first_on = min(c.world.of(node="a", action=Action.ONLINE), key=lambda o: o.begin)
         assert first_off.component == "tail"
@@ -252,7 +255,7 @@ async def test_what_is_clean_after_a_failed_offline_is_released(virtual_clock: V
 @virtual
 async def test_what_was_stuck_and_is_gone_may_come_back_there(virtual_clock: VirtualClock) -> None:
     """A restart that got stuck in its offline half goes on once a person has helped."""
-    async with cluster(virtual_clock, group_of(component("y"), names_of_two())) as c:
+    async with cluster(virtual_clock, group_of(component("y"), component("other"))) as c:
         await c.online("a")
         behaviour = c.world.behaviour("a", "y")
         behaviour.survives |= {Action.OFFLINE, Action.CLEAN}
@@ -263,10 +266,6 @@ async def test_what_was_stuck_and_is_gone_may_come_back_there(virtual_clock: Vir
         behaviour.survives.clear()
         behaviour.always.clear()
         await c.online("a", within_s=10)
-
-
-def names_of_two() -> Component:
-    return component("other")
 
 
 # --- news that get lost -------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """A node's own lease: renewed, lost, taken away, given back; and what becomes of what is online."""
 
+import asyncio
+
 import pytest
 
 from failoverd.domain.lease import LeaseSettings
@@ -10,7 +12,7 @@ from failoverd.log.catalogue import Event
 from failoverd.ports import Delete, Put
 from failoverd.records import encode, lease_key, node_key, placement_key
 from tests.unit.runtime.fakes import CHAIN, Cluster, cluster, component, group_of
-from tests.virtual import VirtualClock
+from tests.virtual import VirtualClock, VirtualLoop
 
 pytestmark = pytest.mark.virtual
 TTL_S = 3.0
@@ -393,7 +395,7 @@ async def test_a_power_cut_is_taken_over_within_the_lease_and_one_round(virtual_
 
 
 async def test_a_take_over_from_an_old_view_changes_nothing(virtual_clock: VirtualClock) -> None:
-    """b holds a's lease for expired because its watch is deaf; the records that it names have changed long since."""
+    """Node b holds a's lease for expired because its watch is deaf; the records have changed long since."""
     async with cluster(virtual_clock, group_of(*CHAIN)) as c:
         await c.online("a")
         c.world.forget()
@@ -420,3 +422,48 @@ async def test_a_deleted_placement_takes_nothing_down(virtual_clock: VirtualCloc
         await c.sleep(5)
         assert c.world.record == []
         assert c.placed().owner == "a"
+
+
+# --- stalls -------------------------------------------------------------------------------------------------------
+
+
+def stall(seconds: float) -> None:
+    """Every daemon stands still."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, VirtualLoop)
+    loop._jumping.now += seconds
+
+
+async def test_a_stall_shorter_than_the_lease_touches_nothing_and_condemns_nobody(virtual_clock: VirtualClock) -> None:
+    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+        await c.online("a")
+        await c.sleep(1)
+        c.world.forget()
+        stall(1.2)
+        await c.sleep(10)
+        assert touched(c) == []
+        assert c.events(Event.LOOP_STALLED, "a")
+        assert c.events(Event.PEER_SUSPECTED) == []
+        assert c.events(Event.PEER_FENCED) == []
+
+
+async def test_a_stall_longer_than_the_lease_is_a_self_stop_and_fences_nobody(virtual_clock: VirtualClock) -> None:
+    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+        await c.online("a")
+        c.world.forget()
+        stall(30)
+        await c.until(lambda: not c.world.everything_on("a"), 0.5)
+        assert {o.action for o in c.world.record} == {Action.CLEAN}
+        await c.online("a", within_s=5)
+        assert c.events(Event.PEER_FENCED) == []
+
+
+async def test_nothing_is_brought_online_between_a_stall_and_its_notice(virtual_clock: VirtualClock) -> None:
+    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+        await c.online("a")
+        await c.sleep(1)
+        authority = c["a"].authority
+        now = virtual_clock.now()
+        assert authority.may_act(now)
+        assert authority.usable_until > now + 0.75
+        assert not authority.may_act(now + 0.75)
