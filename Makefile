@@ -3,6 +3,7 @@
 #   make demo     two nodes on this machine, a planned switch, a power cut (no root, under a minute)
 #   make test     ruff, mypy, pytest
 #   make bench    the performance bounds, measured with real daemons; fails when one is broken
+#   make sim      simulated clusters that try to break the ownership rules (SEEDS=1..1000)
 #   make lint     ruff and mypy alone
 #   make format   ruff format, and what ruff can repair
 #   make clean    remove what the above made
@@ -12,7 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test bench lint format clean
+.PHONY: demo test bench sim sim-mutants lint format clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.runtime: pyproject.toml .ci/venv
@@ -38,6 +39,12 @@ test: lint
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+sim: $(VENV)/.dev
+	@$(BIN)/python -m tests.sim SEEDS=$(or $(SEEDS),1..1000)
+
+sim-mutants: $(VENV)/.dev
+	@$(BIN)/python -m tests.sim.mutants
 
 format: $(VENV)/.dev
 	$(BIN)/ruff format .

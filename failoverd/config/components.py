@@ -151,11 +151,12 @@ def warn_of(draft: Draft, *, here: bool, self_stop_s: float | None, findings: Fi
     if draft.component.on_offline_failure is OnOfflineFailure.FENCE:
         findings.warn(draft.tree.value_mark("on_offline_failure"), "'on_offline_failure: fence' is not yet acted on")
     offline_s = draft.component.expect.offline_s
-    if offline_s is not None and self_stop_s is not None and offline_s > self_stop_s:
+    if offline_s is not None and self_stop_s is not None and offline_s > self_stop_s / 2:
         findings.warn(
             locate(draft.tree, ("expect", "offline")).mark,
             f"component '{draft.name}' is expected to take {format_duration(offline_s)} to go offline, longer than "
-            f"lease.self_stop ({format_duration(self_stop_s)}): a node that loses its lease ends it by force",
+            f"half of lease.self_stop ({format_duration(self_stop_s)}), which is what the guard has for it: a node that "
+            "loses its lease ends it by force",
         )
 
 

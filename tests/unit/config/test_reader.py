@@ -282,8 +282,8 @@ def test_key_file_that_is_there_gives_no_warning(tmp_path: Path) -> None:
 def test_declared_offline_times_are_held_against_self_stop(tmp_path: Path) -> None:
     lamp = "{type: lamp, socket: hall, expect: {offline: %s}}"
     text = f"{HEAD}lease: {{ttl: 6s}}\ngroups: {{shop: {{components: {{it: {lamp}}}}}}}\n"
-    assert not [warning for warning in checked(tmp_path, text % "2s").warnings if "self_stop" in warning.message]
-    assert [warning for warning in checked(tmp_path, text % "3s").warnings if "self_stop" in warning.message]
+    assert not [warning for warning in checked(tmp_path, text % "1s").warnings if "self_stop" in warning.message]
+    assert [warning for warning in checked(tmp_path, text % "1.5s").warnings if "self_stop" in warning.message]
 
 
 def test_no_more_faults_than_anybody_reads() -> None:
