@@ -4,7 +4,6 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -108,9 +107,8 @@ def argv(command: list[str] | str) -> tuple[str, ...]:
     return (SHELL, "-c", command) if isinstance(command, str) else tuple(command)
 
 
-@cache
 def _base(own_user: bool) -> dict[str, str]:
-    """What is handed on of the daemon's own environment, which does not change while it runs."""
+    """What is handed on of the daemon's own environment."""
     env = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
     env.setdefault("LANG", "C.UTF-8")
     env["PATH"] = os.environ.get("PATH") or DEFAULT_PATH

@@ -178,8 +178,8 @@ class Board:
             force=self.authority.force,
             hands_off=self.hands_off or self._unplaced,
             rested=now >= local.rests_until,
-            dependents_absent=all(self.locals[u].absent for u in self._neighbours(name, self._order.dependents)),
-            dependencies_online=all(self._is_online(d) for d in self._neighbours(name, self._order.depends_on)),
+            dependents_absent=self._dependents_absent(name),
+            dependencies_online=self._dependencies_online(name),
             may_act=self._may_act(now),
             released=self.released(name),
             make_first=make_first,
@@ -195,6 +195,12 @@ class Board:
     @staticmethod
     def _neighbours(name: str, edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         return edges.get(name, ())
+
+    def _dependents_absent(self, name: str) -> bool:
+        return all(self.locals[u].absent for u in self._neighbours(name, self._order.dependents))
+
+    def _dependencies_online(self, name: str) -> bool:
+        return all(self._is_online(d) for d in self._neighbours(name, self._order.depends_on))
 
     def _is_online(self, name: str) -> bool:
         return self.locals[name].state is ComponentState.ONLINE
@@ -272,15 +278,16 @@ class Board:
     # --- changes ------------------------------------------------------------------------------------------------
 
     def changed(self, name: str, *, was_online: bool, was_absent: bool) -> None:
-        """A component's own state changed: its neighbours' gates may have opened."""
+        """A component's own state changed. Wakes those neighbours whose gates that has opened: in a group of hundreds,
+        waking all of them at every change would be most of the work."""
         local = self.locals[name]
         self._marks[self._place[name]] = local.mark()
         local.own.ring()
         local.gates.ring()
-        if (local.state is ComponentState.ONLINE) != was_online:
-            self.wake(self._neighbours(name, self._order.dependents))
-        if local.absent != was_absent:
-            self.wake(self._neighbours(name, self._order.depends_on))
+        if local.state is ComponentState.ONLINE and not was_online:
+            self.wake(u for u in self._neighbours(name, self._order.dependents) if self._dependencies_online(u))
+        if local.absent and not was_absent:
+            self.wake(d for d in self._neighbours(name, self._order.depends_on) if self._dependents_absent(d))
         self._notify(pressing=self._pressing(name, was_absent=was_absent))
 
     def _pressing(self, name: str, *, was_absent: bool) -> bool:
@@ -329,7 +336,12 @@ class Board:
         if before is not None and before.names == said.names and before.generation == said.generation:
             if before.marks == said.marks and before.incarnation == said.incarnation:
                 return
-            changed = [n for n, old, new in zip(said.names, before.marks, said.marks, strict=True) if old != new]
+            opens = RELEASED_MARKS | {Mark.ONLINE}  # a release; or what a make_first component here has waited for
+            changed = [
+                name
+                for name, old, new in zip(said.names, before.marks, said.marks, strict=True)
+                if old != new and new in opens
+            ]
             self.elsewhere[node] = said
             self.wake(name for name in changed if name in self.locals)
             self._notify()

@@ -1,4 +1,5 @@
-"""``python -m tests.sim SEEDS=1..200``: run seeds; ``SEED=7``: one of them, with its log."""
+"""``python -m tests.sim SEEDS=1..200``: run seeds; ``SEEDS=7``: one of them, with its log; ``STOP=1``: up to the first
+that fails."""
 
 import sys
 import time
@@ -10,10 +11,10 @@ from tests.sim.seeds import scenario_of
 
 def main(arguments: list[str]) -> int:
     asked = dict(each.split("=", 1) for each in arguments)
-    if "SEED" in asked:
-        return one(int(asked["SEED"]))
     first, _, last = asked.get("SEEDS", "1..200").partition("..")
-    return many(range(int(first), int(last or first) + 1), stop=asked.get("STOP", "0") == "1")
+    if not last:
+        return one(int(first))
+    return many(range(int(first), int(last) + 1), stop=asked.get("STOP") == "1")
 
 
 def one(seed: int) -> int:

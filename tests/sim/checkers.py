@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from failoverd.domain.model import Action
-from failoverd.ports import Delete, Expect, Put
+from failoverd.ports import Delete, Put
 from tests.sim.components import Part, Site, Told
 from tests.sim.store import SimStore
 from tests.sim.world import World
@@ -18,6 +18,7 @@ GENERATIONS = "generations only grow"
 HOLDERS = "holders cover what is online"
 GATES = "begun against its gates"
 EXPIRED = "online without a lease"
+OUTCAST = "written by a fenced or former incarnation"
 FORCE = "taken down by force without need"
 DIED = "the daemon died"
 CONVERGENCE = "not back to normal in time"
@@ -88,10 +89,12 @@ class Checkers:
 
     # --- records ------------------------------------------------------------------------------------------------
 
-    def committed(self, node: str, expects: tuple[Expect, ...], writes: tuple[Put | Delete, ...]) -> None:
-        del expects
+    def committed(self, node: str, incarnation: str, writes: tuple[Put | Delete, ...]) -> None:
+        mine = self.record(f"node/{node}") or {}
         for write in writes:
             kind, _, name = write.key.partition("/")
+            if name != node and (mine.get("incarnation"), mine.get("state")) != (incarnation, "live"):
+                self.world.broken(OUTCAST, f"{incarnation} wrote {write.key}, but the record of {node} is {mine}")
             document = json.loads(write.value) if isinstance(write, Put) else None
             if kind == "placement":
                 self._placement(node, name, document)

@@ -93,6 +93,7 @@ class Daemon:
         cluster.network.sockets[self.name] = self.transport
         self.coordinator = SimCoordinator(cluster.coordination, self.name, cluster.lease.request_timeout_s)
         self.coordinator.on_lease = self._lease_written
+        self.coordinator.identity = lambda: self.transport.incarnation
         self.guard = SimGuard(cluster.guards[self.name], self.world)
         ports = NodePorts(
             clock=self.clock,

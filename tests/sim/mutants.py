@@ -1,7 +1,7 @@
 """Whether the simulator can find faults at all: the safety code is changed for the worse in one place at a time, in a
 copy, and seeds are run until a checker objects.
 
-``python -m tests.sim.mutants [SEEDS=1..150] [ONLY=name]`` prints, for each mutation, which checker caught it and with
+``python -m tests.sim.mutants [SEEDS=1..200] [ONLY=name]`` prints, for each mutation, which checker caught it and with
 which seed. It fails if one survives, or if a mutation does not fit the code any more.
 """
 
@@ -135,7 +135,7 @@ def main(arguments: list[str]) -> int:
     for mutation in MUTATIONS:
         if asked.get("ONLY", "") not in mutation.name:
             continue
-        caught, took_s = run(mutation, asked.get("SEEDS", "1..150"))
+        caught, took_s = run(mutation, asked.get("SEEDS", "1..200"))
         survived += not caught
         print(f"{mutation.name:<50} {caught or 'SURVIVED'} in {took_s:.0f} s", flush=True)
     return 1 if survived else 0

@@ -98,7 +98,7 @@ class SimTransport:
         patience_s: float,
     ) -> None:
         self._network, self._node, self._peer_names = network, node, peers
-        self._incarnation, self._now, self._patience_s = incarnation, now, patience_s
+        self.incarnation, self._now, self._patience_s = incarnation, now, patience_s
         self._loop = asyncio.get_running_loop()
         self._sequence = 0
         self._peers: dict[str, _Peer] = {}
@@ -115,7 +115,7 @@ class SimTransport:
         if self.dead:
             return
         self._sequence += 1
-        sequence, incarnation = self._sequence, self._incarnation
+        sequence, incarnation = self._sequence, self.incarnation
         self._network.send(
             self._node, self._peer_names, lambda link: Datagram(self._node, incarnation, sequence, link, state)
         )
@@ -136,7 +136,7 @@ class SimTransport:
             known.present, known.quiet_since = incarnation, self._now()
 
     def reincarnate(self, incarnation: str) -> None:
-        self._incarnation = incarnation
+        self.incarnation = incarnation
 
     def reconfigure(self, nodes: Mapping[str, NodeSpec]) -> None:
         del nodes

@@ -104,7 +104,7 @@ class Maker:
         kinds: list[Callable[[float], None]] = [
             self._switch, self._flip, self._offline_online, self._power_cut, self._crash, self._pause, self._stop,
             self._partition, self._one_way, self._noise, self._coordinator_out, self._coordinator_cut,
-            self._coordinator_bad, self._agents, self._die, self._everything_out, self._reload,
+            self._coordinator_bad, self._late_write, self._agents, self._die, self._everything_out, self._reload,
         ]  # fmt: skip
         chosen = self.rng.sample(kinds, self.rng.randint(1, 7))
         at = self.rng.uniform(0.5, 4.0)
@@ -220,6 +220,17 @@ class Maker:
             news_late_s=rng.choice((0.0, 0.0, 0.5, 3.0)),
         )
         self._do(at + self._while(), "coordinator_is", request_lost=0.0, reply_lost=0.0, slow=0.0, news_late_s=0.0)
+
+    def _late_write(self, at: float) -> None:
+        """What a node wrote comes to the coordinator long after its end."""
+        node = self._node()
+        self._do(at, "coordinator_is", slow=1.0, slow_s=8.0)
+        for name, group in self.groups.items():
+            to = self.rng.choice(group.nodes)
+            self._do(at + 0.001, "command", node=node, command="switch", group=name, to=to)
+        self._do(at + 0.01, "coordinator_is", slow=0.0)
+        self._do(at + 0.02, "power_cut", node=node)
+        self._do(at + self.rng.uniform(1.0, 9.0), "boot", node=node)
 
     def _agents(self, at: float) -> None:
         rng = self.rng

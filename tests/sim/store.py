@@ -44,20 +44,23 @@ class SimStore(MemoryStore):
 
     def __init__(self) -> None:
         super().__init__()
-        self.on_commit: Callable[[str, tuple[Expect, ...], tuple[Put | Delete, ...]], None] | None = None
+        self.on_commit: Callable[[str, str, tuple[Put | Delete, ...]], None] | None = None
+        """Told the node, the incarnation as which it asked, and what was written."""
         self.watches: list[_Watch] = []
 
     def notify(self) -> None:
         for watch in self.watches:
             watch.look()
 
-    def carry_out(self, node: str, expects: Sequence[Expect], writes: Sequence[Put | Delete]) -> Commit:
+    def carry_out(
+        self, node: str, incarnation: str, expects: Sequence[Expect], writes: Sequence[Put | Delete]
+    ) -> Commit:
         pending = self.send(expects, writes, 0.0)
         self.settle(0.0)
         commit = pending.commit
         assert commit is not None
         if commit.ok and writes and self.on_commit is not None:
-            self.on_commit(node, tuple(expects), tuple(writes))
+            self.on_commit(node, incarnation, tuple(writes))
         return commit
 
 
@@ -86,6 +89,8 @@ class SimCoordinator:
         self._coordination, self._node, self._timeout_s = coordination, node, timeout_s
         self._loop = asyncio.get_running_loop()
         self.dead = False
+        self.identity: Callable[[], str] = str
+        """The incarnation that the daemon is at present."""
         self.on_lease: Callable[[float, Put], None] | None = None
         """A commit that wrote our own lease was begun at that (world) time and is known to us to have succeeded."""
 
@@ -97,7 +102,8 @@ class SimCoordinator:
 
     async def commit(self, expects: Sequence[Expect], writes: Sequence[Put | Delete]) -> Commit:
         began = self._coordination.world.now
-        commit = await self._ask(lambda: self._coordination.store.carry_out(self._node, expects, writes))
+        incarnation, store = self.identity(), self._coordination.store
+        commit = await self._ask(lambda: store.carry_out(self._node, incarnation, expects, writes))
         if commit.ok and self.on_lease is not None:
             for write in writes:
                 if isinstance(write, Put) and write.key == f"lease/{self._node}":

@@ -7,13 +7,13 @@ from tests.sim.run import Verdict, run
 from tests.sim.seeds import scenario_of
 from tests.sim.written import Written, all_written
 
-SEEDS = 240
+SEEDS = 132
 SHARES = 12
 
 
 def told(verdict: Verdict) -> str:
     last = "\n".join(str(entry) for entry in verdict.trace[-60:])
-    return f"{verdict.violation}\nlook at it with: make sim SEED={verdict.scenario.seed}\n{last}"
+    return f"{verdict.violation}\nlook at it with: make sim SEEDS={verdict.scenario.seed}\n{last}"
 
 
 @pytest.mark.parametrize("share", range(SHARES))

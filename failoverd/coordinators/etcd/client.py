@@ -25,6 +25,8 @@ PAUSE_FIRST_S = 0.02
 PAUSE_MAX_S = 0.2
 """After a round of all members in vain, doubling: an election takes some hundreds of milliseconds."""
 CLOSE_TIMEOUT_S = 1.0
+CLOSE_S = 0.05
+"""What TLS connections need to be let go after ``ClientSession.close`` (aiohttp, "Graceful shutdown")."""
 CONNECTIONS_MAX = 64
 
 RANGE, TXN, WATCH, AUTHENTICATE = "/v3/kv/range", "/v3/kv/txn", "/v3/watch", "/v3/auth/authenticate"
@@ -299,3 +301,4 @@ class EtcdClient:
             scope.cancel()
         with anyio.move_on_after(CLOSE_TIMEOUT_S):
             await self._session.close()
+            await anyio.sleep(CLOSE_S)
