@@ -125,9 +125,13 @@ class Move:
     def hops(self) -> list[float]:
         """From a component's own end of its offline on the source to the begin of its online on the target, seconds,
         of those that waited for nothing but their own release."""
+        return [self.online[name].begin - end_of(self.offline[name]) for name in self.hopping()]
+
+    def hopping(self) -> list[str]:
+        """The components whose online waited for nothing but their own release."""
         return [
-            operation.begin - end_of(self.offline[name])
-            for name, operation in self.online.items()
+            name
+            for name in self.online
             if all(end_of(self.online[other]) < end_of(self.offline[name]) for other in self.shape[name].needs)
         ]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from failoverd.domain.graph import ComponentGraph
-from failoverd.domain.machine import Situation
+from failoverd.domain.machine import Situation, next_operation
 from failoverd.domain.model import ComponentState, Group, HandoverMode
 from failoverd.domain.placement import Placement, Wanted
 from failoverd.domain.report import RELEASED_MARKS, Mark
@@ -366,7 +366,11 @@ class Board:
             self.locals[name].gates.ring()
 
     def wake_all(self) -> None:
-        self.wake(self.locals)
+        """Something changed that concerns every component: wake those that have something to do now. The others rest
+        until their gates open, which wakes them."""
+        for name, local in self.locals.items():
+            if local.retiring or (not self.at_rest(name) and next_operation(self.situation(name)) is not None):
+                local.gates.ring()
         self._notify()
 
     def regroup(self, group: Group) -> None:

@@ -43,6 +43,8 @@ from failoverd.runtime.view_builder import ViewBuilder
 DEBOUNCE_S = 0.01
 IDLE_S = 1.0
 """Although nothing is heard: what counts times (faults, moves) is looked at this often."""
+TOGETHER_S = 0.001
+"""Releases that follow each other faster go together, with the next round of the event loop."""
 SEND_PAUSE_S = 0.02
 """So long after a datagram, changes that no peer waits for are left to the next one."""
 """Changes of components are judged together within this time; news of placements and peers at once."""
@@ -413,7 +415,11 @@ class Node:
     def _on_board_change(self, pressing: bool) -> None:
         self._unsent = True
         if pressing:
-            self._dirty.ring()
+            now = self.clock.now()
+            if now - self._sent_at > TOGETHER_S:
+                self._send(now)
+            else:
+                self._dirty.ring()
         self.wake(after_s=DEBOUNCE_S)
 
     async def _send_changes(self) -> None:

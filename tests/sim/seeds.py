@@ -104,7 +104,8 @@ class Maker:
         kinds: list[Callable[[float], None]] = [
             self._switch, self._flip, self._offline_online, self._power_cut, self._crash, self._pause, self._stop,
             self._partition, self._one_way, self._noise, self._coordinator_out, self._coordinator_cut,
-            self._coordinator_bad, self._late_write, self._agents, self._die, self._everything_out, self._reload,
+            self._coordinator_bad, self._late_write, self._restart_amid, self._old_news, self._agents, self._die,
+            self._everything_out, self._reload,
         ]  # fmt: skip
         chosen = self.rng.sample(kinds, self.rng.randint(1, 7))
         at = self.rng.uniform(0.5, 4.0)
@@ -220,6 +221,31 @@ class Maker:
             news_late_s=rng.choice((0.0, 0.0, 0.5, 3.0)),
         )
         self._do(at + self._while(), "coordinator_is", request_lost=0.0, reply_lost=0.0, slow=0.0, news_late_s=0.0)
+
+    def _restart_amid(self, at: float) -> None:
+        """A daemon comes back in the middle of a switch, and does not know yet what runs there."""
+        group, node = self._a_group(), self._node()
+        others = [name for name in self.groups[group].nodes if name != node]
+        self._do(at, "agents_are", hang={"probe": 0.5})
+        self._do(at, "crash", node=node)
+        self._do(at + self.rng.uniform(0.05, 0.8), "boot", node=node)
+        self._do(
+            at + self.rng.uniform(0.0, 1.0),
+            "command",
+            node=self._node(),
+            command="switch",
+            group=group,
+            to=self.rng.choice(others),
+        )
+        self._do(at + 2.0, "agents_are")
+
+    def _old_news(self, at: float) -> None:
+        """A node is back with a new lease before it hears what was written while it was away."""
+        node, until = self._node(), at + self.rng.uniform(3.5, 6.0)
+        self._do(at, "cut_coordinator", node=node)
+        self._do(until, "coordinator_is", news_late_s=self.rng.uniform(0.1, 1.0))
+        self._do(until, "mend_coordinator", node=node)
+        self._do(until + 2.0, "coordinator_is", news_late_s=0.0)
 
     def _late_write(self, at: float) -> None:
         """What a node wrote comes to the coordinator long after its end."""
