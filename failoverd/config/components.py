@@ -155,8 +155,8 @@ def warn_of(draft: Draft, *, here: bool, self_stop_s: float | None, findings: Fi
         findings.warn(
             locate(draft.tree, ("expect", "offline")).mark,
             f"component '{draft.name}' is expected to take {format_duration(offline_s)} to go offline, longer than "
-            f"half of lease.self_stop ({format_duration(self_stop_s)}), which is what the guard has for it: a node that "
-            "loses its lease ends it by force",
+            f"half of lease.self_stop ({format_duration(self_stop_s)}), which is what the guard has for it: a "
+            "node that loses its lease ends it by force",
         )
 
 
