@@ -199,8 +199,7 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
 def _tidy_memory() -> None:
     """Keep the garbage collector from walking what start-up left behind, and from stepping in between every few steps
     of a handover: hardly anything here is ever part of a cycle, and what is may wait."""
-    gc.collect()
-    gc.freeze()
+    gc.freeze()  # without a collection before it: that would hold up a heartbeat for longer than it may be late
     gc.set_threshold(*GC_THRESHOLDS)
 
 

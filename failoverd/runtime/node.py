@@ -224,6 +224,7 @@ class Node:
             self.ports.guard.retain(known)
             self.authority.ready = True
             self.view_builder.settle_until = self.clock.now() + 2 * self.settings.dead_after_s
+            self._send(self.clock.now())  # peers refuse to give us anything before they have heard it
             self.became_ready.set()
             self.wake_everything()
 
