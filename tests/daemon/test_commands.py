@@ -84,10 +84,12 @@ def test_a_wait_that_is_too_long_is_exit_four_and_the_handover_goes_on(cluster: 
 
 
 def test_events_follow_and_status_watch_show_what_happens(cluster: LocalCluster) -> None:
-    follower = begun(cluster["a"], "events", "--follow", "--json", "--limit", "0")
+    follower = begun(cluster["a"], "events", "--follow", "--json", "--limit", "1")
     watcher = begun(cluster["a"], "status", "--watch", "--json")
     assert watcher.stdout is not None
     assert json.loads(watcher.stdout.readline())["version"] == 1
+    assert follower.stdout is not None
+    assert follower.stdout.readline()  # the latest event: from now on it is told of every other
     try:
         assert command(cluster["a"], "switch", "g", "--to", "b").returncode == 0
         until(lambda: log(cluster["a"], "handover.done") or log(cluster["b"], "handover.done"), 5)
