@@ -147,6 +147,11 @@ class LeaseKeeper:
                 self.lost(str(error))
 
     async def _renew(self, held: Held) -> None:
+        if not await self._written(held):
+            await self._explain_conflict(held)
+
+    async def _written(self, held: Held) -> bool:
+        """One renewal by compare-and-swap; False where the record is not as we hold it."""
         began = self._clock.now()
         lease = replace(held.lease, renewal=held.lease.renewal + 1, ttl_s=self.settings.ttl_s)
         key, value = lease_key(self._node), encode(lease)
@@ -156,8 +161,7 @@ class LeaseKeeper:
             self._contact.answered()
             self._mirror.absorb(Change(key, value, commit.revision))
             self._renewed()
-        else:
-            await self._explain_conflict(held)
+        return commit.ok
 
     async def _explain_conflict(self, held: Held) -> None:
         """Either an earlier renewal was applied though its answer was lost, or the lease is not ours any more."""
@@ -166,22 +170,12 @@ class LeaseKeeper:
         found = decode(Lease, entry.key, entry.value) if entry else None
         ours = found is not None and found.incarnation == held.incarnation and found.state is LeaseState.LIVE
         if entry is not None and found is not None and ours:
-            # It may have been applied long ago, so it does not count as a renewal; the next one will.
+            # It may have been applied long ago, so it does not count as a renewal; this one does.
             held.lease, held.lease_revision = found, entry.revision
-            await self._renew_once_more(held)
+            await self._written(held)
             return
         if self.held is held:  # else it is known already, and another incarnation may have joined meanwhile
             self.lost("fenced by another node" if found is not None else "the lease record is gone")
-
-    async def _renew_once_more(self, held: Held) -> None:
-        began = self._clock.now()
-        lease = replace(held.lease, renewal=held.lease.renewal + 1, ttl_s=self.settings.ttl_s)
-        key, value = lease_key(self._node), encode(lease)
-        commit = await self._coordinator.commit([Expect(key, held.lease_revision)], [Put(key, value)])
-        if commit.ok:
-            held.lease, held.lease_revision, held.began = lease, commit.revision, began
-            self._mirror.absorb(Change(key, value, commit.revision))
-            self._renewed()
 
     def _renewed(self) -> None:
         for callback in self.on_renewed:
