@@ -23,6 +23,8 @@ class Facts:
     """By component, then by node: what is known."""
     blocked: str = ""
     """Why nothing can be done for it; empty where something can."""
+    unplaced: str = ""
+    """What the choice of its first owner waits for."""
     in_handover: bool = False
     frozen: str = ""
 
@@ -33,7 +35,8 @@ def condition(facts: Facts) -> Condition:
     if facts.blocked:
         return Condition(GroupState.BLOCKED, facts.blocked)
     if placement is None:
-        return Condition(GroupState.OFFLINE, "no owner has been chosen yet")
+        waits = f": {facts.unplaced}" if facts.unplaced else ""
+        return Condition(GroupState.OFFLINE, f"no owner has been chosen yet{waits}")
     if stuck := _in_state(facts, ComponentState.STUCK):
         return Condition(GroupState.FAULTED, f"cannot be taken offline: {stuck}")
     return _by_owner(facts, placement)

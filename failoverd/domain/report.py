@@ -49,6 +49,10 @@ class GroupReport:
     config_hash: str = ""
     steps: tuple[StepReport, ...] = ()
     """Operations that began or ended lately (bounded; for the report of the handover, not for any decision)."""
+    blocked: str = ""
+    """Why nothing can be done for the group, as the sender judges it: to be shown."""
+    reasons: dict[str, str] = field(default_factory=dict)
+    """Why components of it are not plain on the sender (bounded): to be shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

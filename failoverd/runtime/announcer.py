@@ -6,6 +6,7 @@ from failoverd.domain.group_state import Condition, Facts, condition
 from failoverd.domain.model import ComponentState, GroupState
 from failoverd.domain.report import Mark
 from failoverd.log.catalogue import Event
+from failoverd.runtime.shown import why_blocked, why_unplaced
 
 if TYPE_CHECKING:  # the node is made of this announcer, so the import would be a cycle
     from failoverd.runtime.node import Node
@@ -47,14 +48,14 @@ class Announcer:
 
     def condition(self, group: str) -> Condition:
         node = self._node
-        blocked = node.blocked.get(group)
         current = node.books[group].current
         return condition(
             Facts(
                 group=node.groups[group].board.group,
                 placement=node.groups[group].board.placement,
                 states=self.states(group),
-                blocked=blocked.text if blocked else "",
+                blocked=why_blocked(node, group),
+                unplaced=why_unplaced(node, group),
                 in_handover=current is not None and current.running,
             )
         )

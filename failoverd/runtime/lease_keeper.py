@@ -14,6 +14,9 @@ from failoverd.records import decode, encode, lease_key, node_key
 from failoverd.runtime.mirror import Contact, Mirror
 
 JOIN_RETRY_S = 0.2
+LATE_RENEWALS_MAX = 2
+"""So many renewals of a daemon that is dead may still come to the coordinator: one at a time is on its way, and the
+read that follows a conflict may be followed by another."""
 
 
 @dataclass(slots=True)
@@ -116,13 +119,16 @@ class LeaseKeeper:
         if said.state is not LeaseState.LIVE or said.host == self._host:
             return
         ttl_s = decode(Lease, lease.key, lease.value).ttl_s
-        end = expires(self._clock.now(), ttl_s)
+        end, renewals, revision = expires(self._clock.now(), ttl_s), 0, lease.revision
         while self._clock.now() < end:
             await self._pause(min(ttl_s / 10, max(0.001, end - self._clock.now())))
             now = await self._coordinator.read(lease_key(self._node))
             if now is None or decode(Lease, now.key, now.value).state is not LeaseState.LIVE:
                 return  # another node fenced it meanwhile: nobody renews it any more
-            if now.revision != lease.revision:
+            if now.revision == revision:
+                continue
+            revision, renewals, end = now.revision, renewals + 1, expires(self._clock.now(), ttl_s)
+            if renewals > LATE_RENEWALS_MAX:
                 raise StartupError(
                     f"node name {self._node!r} is in use by another running daemon (host {said.host}); "
                     "give this one a name of its own (node: …) or stop the other"

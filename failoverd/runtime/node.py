@@ -276,7 +276,8 @@ class Node:
         if board.hands_off:
             return True
         holds = board.placement is not None and self.me in board.placement.holders
-        return board.all_absent and not holds
+        # Without a coordinator nothing can be written of it: that nothing is online is all that can be had.
+        return board.all_absent and not (holds and self.contact.ok)
 
     # --- the loop that decides ----------------------------------------------------------------------------------
 
@@ -495,7 +496,8 @@ class Node:
                 found=not self.mirror.loaded,
             )
             self.view_builder.count_move(name, old, new, now)
-            if old is None or (old.generation, old.wanted) != (new.generation, new.wanted):
+            changed = old is None or (old.generation, old.wanted) != (new.generation, new.wanted)
+            if changed and self.mirror.loaded:  # else it was so before we came
                 self._log_placement(name)
         board.place(new)
 

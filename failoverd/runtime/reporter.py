@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from failoverd.domain.report import GroupReport, PeerState
+from failoverd.runtime.shown import own_blocked, own_reasons
 
 if TYPE_CHECKING:  # the node is made of this reporter, so the import would be a cycle
     from failoverd.runtime.node import Node
@@ -32,6 +33,8 @@ class Reporter:
             names=board.names if self._differs(name, board.names_hash) else None,
             config_hash=board.group.config_hash,
             steps=node.books[name].reports(now),
+            blocked=own_blocked(node, name),
+            reasons=own_reasons(board),
         )
 
     def _differs(self, group: str, names_hash: str) -> bool:

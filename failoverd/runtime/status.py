@@ -8,6 +8,7 @@ from failoverd.domain.machine import waiting_for
 from failoverd.domain.placement import LeaseState
 from failoverd.domain.view import GroupView, NodeView, View
 from failoverd.runtime.node import Node
+from failoverd.runtime.shown import reasons_there
 
 
 async def status_document(node: Node, *, coordinator_type: str, group: str | None = None) -> dict[str, Any]:
@@ -156,7 +157,8 @@ def _components(node: Node, name: str) -> dict[str, dict[str, Any]]:
     for component, states in node.announcer.states(name).items():
         found[component] = {}
         for where, state in states.items():
-            found[component][where] = {"state": state.value, "since": None, "reason": ""}
+            reason = reasons_there(node, name, where).get(component, "")
+            found[component][where] = {"state": state.value, "since": None, "reason": reason}
         local = board.locals[component]
         waits = "" if board.at_rest(component) else waiting_for(board.situation(component))
         found[component][node.me] |= {

@@ -1,6 +1,7 @@
 """A node's own lease: renewed, lost, taken away, given back; and what becomes of what is online."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -355,6 +356,25 @@ async def test_a_name_whose_daemon_died_elsewhere_is_taken_over_once_its_lease_h
         c.start("a", host="elsewhere")
         await c.until(lambda: c.member("a").incarnation != before, 10)
         assert virtual_clock.now() >= cut_at + TTL_S * 1.05 - 0.6
+        await c.online("a")
+
+
+async def test_a_renewal_that_arrives_after_its_daemon_died_costs_the_next_a_lease_and_no_more(
+    virtual_clock: VirtualClock,
+) -> None:
+    """It was on its way; nobody lives who could renew again."""
+    async with cluster(virtual_clock, group_of(*CHAIN), names=("a",)) as c:
+        await c.online("a")
+        before = c.member("a").incarnation
+        c.cut_power("a")
+        c.start("a", host="elsewhere")
+        await c.sleep(1.0)
+        lease = c.lease_of("a")
+        c.store.send([], [Put(lease_key("a"), encode(replace(lease, renewal=lease.renewal + 1)))], 0.0)
+        c.store.settle(virtual_clock.now())
+        late = virtual_clock.now()
+        await c.until(lambda: c.member("a").incarnation != before, 10)
+        assert virtual_clock.now() >= late + TTL_S * 1.05 - 0.01
         await c.online("a")
 
 

@@ -138,3 +138,27 @@ async def test_two_signals_are_one_stop(virtual_clock: VirtualClock) -> None:
             tasks.start_soon(c["a"].stop, "first", 60.0)
             tasks.start_soon(c["a"].stop, "second", 60.0)
         await c.online("b", within_s=1)
+
+
+# --- the coordinator is gone ----------------------------------------------------------------------------------------
+
+
+async def test_a_stop_without_a_coordinator_waits_for_nothing_once_nothing_is_online(
+    virtual_clock: VirtualClock,
+) -> None:
+    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+        await c.online("a")
+        c.network.isolate("a")
+        c.outages.cut |= {"a", "b"}
+        await c.until(lambda: not c.world.everything_on("a"), 5)
+        assert await stop(c, "a") < 1
+
+
+async def test_a_stop_that_begins_before_the_outage_is_noticed_does_not_wait_either(
+    virtual_clock: VirtualClock,
+) -> None:
+    async with cluster(virtual_clock, group_of(*CHAIN), names=("a",)) as c:
+        await c.online("a")
+        c.outages.cut.add("a")
+        assert await stop(c, "a") < 3
+        assert c.world.everything_on("a") == set()
