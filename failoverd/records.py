@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
+from failoverd.domain.holds import Clearance, Hold, HoldKind, Subject
 from failoverd.domain.placement import Fault, Lease, Member, Placement
 from failoverd.errors import CoordinatorCorrupt
 
@@ -21,10 +22,12 @@ VERSION = 1
 VALUE_BYTES_MAX = 64 * 1024
 REASON_CHARS_MAX = 1000
 
-Record = Placement | Member | Lease | Fault
-R = TypeVar("R", Placement, Member, Lease, Fault)
+Record = Placement | Member | Lease | Fault | Hold | Clearance
+R = TypeVar("R", Placement, Member, Lease, Fault, Hold, Clearance)
 
-_ADAPTERS: dict[type, TypeAdapter[Any]] = {kind: TypeAdapter(kind) for kind in (Placement, Member, Lease, Fault)}
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {
+    kind: TypeAdapter(kind) for kind in (Placement, Member, Lease, Fault, Hold, Clearance)
+}
 
 
 # --- keys -----------------------------------------------------------------------------------------------------
@@ -35,6 +38,9 @@ class Kind(StrEnum):
     NODE = "node"
     LEASE = "lease"
     FAULT = "fault"
+    FREEZE = "freeze"
+    DRAIN = "drain"
+    CLEAR = "clear"
 
     @property
     def prefix(self) -> str:
@@ -53,6 +59,9 @@ _RECORDS: dict[Kind, type[Record]] = {
     Kind.NODE: Member,
     Kind.LEASE: Lease,
     Kind.FAULT: Fault,
+    Kind.FREEZE: Hold,
+    Kind.DRAIN: Hold,
+    Kind.CLEAR: Clearance,
 }
 
 
@@ -63,8 +72,11 @@ class Key:
     kind: Kind
     group: str = ""
     node: str = ""
+    hold: Subject | None = None
 
     def __str__(self) -> str:
+        if self.hold is not None:
+            return hold_key(self.hold)
         return "/".join(_named(part) for part in (self.kind.value, self.group, self.node) if part)
 
 
@@ -84,6 +96,22 @@ def fault_key(group: str, node: str) -> str:
     return f"{Kind.FAULT.prefix}{_named(group)}/{_named(node)}"
 
 
+def clear_key(group: str) -> str:
+    return f"{Kind.CLEAR.prefix}{_named(group)}"
+
+
+def hold_key(subject: Subject) -> str:
+    return f"{_HOLD_PREFIXES[subject.kind]}{_named(subject.name)}"
+
+
+_HOLD_PREFIXES: dict[HoldKind, str] = {
+    HoldKind.FREEZE_GROUP: f"{Kind.FREEZE.prefix}group/",
+    HoldKind.FREEZE_NODE: f"{Kind.FREEZE.prefix}node/",
+    HoldKind.FREEZE_ALL: f"{Kind.FREEZE.prefix}all/",
+    HoldKind.DRAIN: Kind.DRAIN.prefix,
+}
+
+
 def parse_key(key: str) -> Key | None:
     """The reverse of the functions above; None for a key of a kind that this version does not know.
 
@@ -93,13 +121,22 @@ def parse_key(key: str) -> Key | None:
     kind = _KINDS.get(first)
     if kind is None:
         return None
-    if len(names) != (2 if kind is Kind.FAULT else 1) or not all(names):
+    if len(names) != _FORMS[kind].count("/") or not all(names):
         raise CoordinatorCorrupt(f"{key}: not a key of the form {_FORMS[kind]}")
-    if kind is Kind.PLACEMENT:
+    if kind in {Kind.PLACEMENT, Kind.CLEAR}:
         return Key(kind, group=names[0])
     if kind is Kind.FAULT:
         return Key(kind, group=names[0], node=names[1])
+    if kind in {Kind.FREEZE, Kind.DRAIN}:
+        return Key(kind, hold=_subject(key))
     return Key(kind, node=names[0])
+
+
+def _subject(key: str) -> Subject:
+    for kind, prefix in _HOLD_PREFIXES.items():
+        if key.startswith(prefix):
+            return Subject(kind, key.removeprefix(prefix))
+    raise CoordinatorCorrupt(f"{key}: neither a group, a node nor all")
 
 
 _FORMS: dict[Kind, str] = {
@@ -107,6 +144,9 @@ _FORMS: dict[Kind, str] = {
     Kind.NODE: "node/<node>",
     Kind.LEASE: "lease/<node>",
     Kind.FAULT: "fault/<group>/<node>",
+    Kind.FREEZE: "freeze/<group, node or all>/<name>",
+    Kind.DRAIN: "drain/<node>",
+    Kind.CLEAR: "clear/<group>",
 }
 
 

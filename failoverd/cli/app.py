@@ -12,7 +12,20 @@ import typer
 
 from failoverd import __version__
 from failoverd.cli import options
-from failoverd.cli.options import AsJson, Config, Group, RunDir, Timeout, Wait, guarded
+from failoverd.cli.options import (
+    AnyGroup,
+    AsJson,
+    Config,
+    FreezeAll,
+    FreezeNode,
+    Group,
+    NodeName,
+    Reason,
+    RunDir,
+    Timeout,
+    Wait,
+    guarded,
+)
 from failoverd.cli.rundir import DEFAULT_CONFIG, find
 
 app = typer.Typer(
@@ -137,6 +150,89 @@ def offline(
 
     where = find(run_dir, config)
     return carry_out(where, "offline", {"group": group}, wait=wait, timeout_s=timeout, as_json=as_json)
+
+
+@app.command()
+@guarded
+def freeze(
+    group: AnyGroup = None,
+    *,
+    node: FreezeNode = None,
+    everything: FreezeAll = False,
+    reason: Reason = None,
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """Hands off a group, a node or everything: watched, but nothing is done to it, whatever happens."""
+    from failoverd.cli.holds import freeze as ask
+
+    asked = {"group": group, "node": node, "all": everything, "reason": reason}
+    return ask(find(run_dir, config), "freeze", asked, as_json=as_json)
+
+
+@app.command()
+@guarded
+def thaw(
+    group: AnyGroup = None,
+    *,
+    node: FreezeNode = None,
+    everything: FreezeAll = False,
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """End a freeze: what is true by now is found out, and faults found meanwhile are acted on."""
+    from failoverd.cli.holds import freeze as ask
+
+    return ask(find(run_dir, config), "thaw", {"group": group, "node": node, "all": everything}, as_json=as_json)
+
+
+@app.command()
+@guarded
+def drain(
+    node: NodeName,
+    *,
+    reason: Reason = None,
+    wait: Wait = True,
+    timeout: Timeout = options.DEFAULT_WAIT,  # type: ignore[assignment]  # likewise
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """Move everything away from a node; it gets nothing until it is resumed."""
+    from failoverd.cli.holds import drain as ask
+
+    return ask(find(run_dir, config), node, reason, wait=wait, timeout_s=timeout, as_json=as_json)
+
+
+@app.command()
+@guarded
+def resume(node: NodeName, *, as_json: AsJson = False, config: Config = DEFAULT_CONFIG, run_dir: RunDir = None) -> int:
+    """Allow groups on a drained node again."""
+    from failoverd.cli.holds import resume as ask
+
+    return ask(find(run_dir, config), node, as_json=as_json)
+
+
+@app.command()
+@guarded
+def clear(
+    group: Group,
+    component: Annotated[
+        str | None, typer.Argument(metavar="COMPONENT", help="Only this component's faults; else all, and the moves.")
+    ] = None,
+    *,
+    node: Annotated[str | None, typer.Option("--node", metavar="NODE", help="Only the faults on this node.")] = None,
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """Forget faults: what was given up is tried again, nodes are eligible again."""
+    from failoverd.cli.holds import clear as ask
+
+    asked = {"group": group, "component": component, "node": node}
+    return ask(find(run_dir, config), asked, as_json=as_json)
 
 
 @app.command()

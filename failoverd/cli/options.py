@@ -55,3 +55,10 @@ Timeout = Annotated[
         "--timeout", metavar="TIME", parser=seconds, help="How long to wait (500ms, 30s, 10m); it goes on afterwards."
     ),
 ]
+AnyGroup = Annotated[str | None, typer.Argument(metavar="GROUP", help="One group; else give --node or --all.")]
+NodeName = Annotated[str, typer.Argument(metavar="NODE", help="The node.")]
+FreezeNode = Annotated[
+    str | None, typer.Option("--node", metavar="NODE", help="Every group that this node owns, and nothing new on it.")
+]
+FreezeAll = Annotated[bool, typer.Option("--all", help="Every group on every node.")]
+Reason = Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Why: shown to whoever wonders.")]

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from failoverd.domain.eligibility import Refusal, choose, explain, refusal, refusals
+from failoverd.domain.holds import Subject
 from failoverd.domain.model import OnStop
 from failoverd.domain.placement import Cause, LeaseState, Placement, Wanted, first, moved, without_holder
 from failoverd.domain.view import GroupView, NodeView, View
@@ -42,11 +43,17 @@ class Place:
     """Nodes whose identity records must still be at these revisions (because they were fenced or had left)."""
     fault: str | None = None
     """The component whose fault on this node is put on record in the same transaction."""
+    holds: tuple[tuple[Subject, int], ...] = ()
+    """What might keep the group from moving, at the revisions that must still be true (0: not on hold)."""
 
 
 class Obstacle(StrEnum):
     NO_TARGET = "no_target"
     TOO_MANY_MOVES = "too_many_moves"
+    FROZEN = "frozen"
+    """Something should be done, and an operator has said that nothing is."""
+    CANNOT_DRAIN = "cannot_drain"
+    """It runs well on a node that is to be drained, and no other can take it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,10 +74,24 @@ def decide(view: View) -> tuple[Decision, ...]:
         return ()
     decisions: list[Decision] = list(_fence_expired(view))
     for group in view.groups.values():
-        found = next((d for d in (phase(view, group) for phase in PHASES) if d is not None), None)
+        phases = PHASES if view.freeze_of(group) is None else PHASES_FROZEN
+        found = next((d for d in (phase(view, group) for phase in phases) if d is not None), None)
         if found is not None:
-            decisions.append(found)
+            decisions.append(_heedful(view, group, found))
     return tuple(decisions)
+
+
+def _heedful(view: View, group: GroupView, found: Decision) -> Decision:
+    old = group.placement
+    if isinstance(found, Place) and (old is None or old.generation != found.placement.generation):
+        return with_holds(view, group, found)
+    return found
+
+
+def with_holds(view: View, group: GroupView, place: Place) -> Place:
+    """To be written only if what is on hold is still what it was concluded from."""
+    nodes = (group.placement.owner if group.placement else None, place.placement.owner)
+    return replace(place, holds=view.holds.conditions(group.group.name, nodes))
 
 
 def next_deadline(view: View) -> float | None:
@@ -165,6 +186,39 @@ def _hand_over_stopping(view: View, group: GroupView) -> Decision | None:
     return _relocate(view, group, placement, Cause.SHUTDOWN, f"{view.me} is stopping", without=frozenset({view.me}))
 
 
+def _hand_over_drained(view: View, group: GroupView) -> Decision | None:
+    """An operator wants this node empty. That is no failure of the group, so its budget of moves does not count."""
+    placement = group.placement
+    if placement is None or placement.owner != view.me or placement.wanted is Wanted.OFFLINE:
+        return None
+    if view.stopping or not view.myself.draining:
+        return None
+    mine = frozenset({view.me})
+    if choose(view, group, without=mine) is not None:
+        return _relocate(view, group, placement, Cause.DRAIN, f"{view.me} is being drained", without=mine)
+    if group.given_up is not None:
+        return None  # a fault is the greater trouble
+    others = {n: why for n, why in refusals(view, group).items() if n != view.me}
+    text = f"stays on {view.me}, which is being drained: {explain(group, others)}"
+    return Blocked(group=group.group.name, obstacle=Obstacle.CANNOT_DRAIN, text=text)
+
+
+def _held_back(view: View, group: GroupView) -> Decision | None:
+    """What would be done about a frozen group is said instead."""
+    subject, placement = view.freeze_of(group), group.placement
+    if subject is None or placement is None or placement.wanted is Wanted.OFFLINE:
+        return None
+    owner = view.nodes.get(placement.owner)
+    if owner is not None and owner.member in GONE:
+        why = f"{owner.name} {'was stopped' if owner.member is LeaseState.LEFT else 'was lost'}"
+    elif placement.owner == view.me and group.given_up is not None:
+        why = f"{group.given_up}: {group.given_up_reason}"
+    else:
+        return None
+    text = f"{why}; nothing is done about it: {view.holds.text(subject)}"
+    return Blocked(group=group.group.name, obstacle=Obstacle.FROZEN, text=text)
+
+
 def _move(
     view: View, group: GroupView, placement: Placement, cause: Cause, reason: str, *, without: frozenset[str]
 ) -> Decision | None:
@@ -239,8 +293,12 @@ PHASES: tuple[Phase, ...] = (
     _place_first,
     _take_over,
     _hand_over_stopping,
+    _hand_over_drained,
     _hand_over_faulted,
     _regain,
     _release,
     _drop_gone_holders,
 )
+
+PHASES_FROZEN: tuple[Phase, ...] = (_regain, _release, _drop_gone_holders, _held_back)
+"""Of a frozen group only the record is kept true: who may still have something online."""

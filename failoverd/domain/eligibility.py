@@ -19,6 +19,7 @@ class Refusal(StrEnum):
     LEASE_OVERDUE = "lease_overdue"
     NOT_READY = "not_ready"
     STOPPING = "stopping"
+    FROZEN = "frozen"
     DRAINING = "draining"
     FAULTED = "faulted"
     CONFIG_MISMATCH = "config_mismatch"
@@ -34,12 +35,13 @@ TEXT: Mapping[Refusal, str] = {
     Refusal.LEASE_OVERDUE: "has not renewed its lease in time",
     Refusal.NOT_READY: "is still finding out what runs there",
     Refusal.STOPPING: "is stopping",
+    Refusal.FROZEN: "is frozen",
     Refusal.DRAINING: "is being drained",
     Refusal.FAULTED: "had a fault in this group",
     Refusal.CONFIG_MISMATCH: "has another configuration of this group",
 }
 
-HARD = frozenset(Refusal) - {Refusal.FAULTED, Refusal.CONFIG_MISMATCH, Refusal.DRAINING}
+HARD = frozenset(Refusal) - {Refusal.FAULTED, Refusal.CONFIG_MISMATCH}
 """What not even an operator's own choice of the node overrides."""
 
 _BY_STATE = {
@@ -71,6 +73,8 @@ def _not_now(view: View, node: NodeView) -> Refusal | None:
         return Refusal.STOPPING
     if not node.ready:
         return Refusal.NOT_READY
+    if node.frozen:
+        return Refusal.FROZEN
     return Refusal.DRAINING if node.draining else None
 
 

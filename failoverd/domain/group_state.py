@@ -27,6 +27,8 @@ class Facts:
     """What the choice of its first owner waits for."""
     in_handover: bool = False
     frozen: str = ""
+    remark: str = ""
+    """What is to be known of it although it is online."""
 
 
 def condition(facts: Facts) -> Condition:
@@ -34,6 +36,8 @@ def condition(facts: Facts) -> Condition:
     placement = facts.placement
     if facts.blocked:
         return Condition(GroupState.BLOCKED, facts.blocked)
+    if placement is None and facts.frozen:
+        return Condition(GroupState.FROZEN, facts.frozen)
     if placement is None:
         waits = f": {facts.unplaced}" if facts.unplaced else ""
         return Condition(GroupState.OFFLINE, f"no owner has been chosen yet{waits}")
@@ -45,11 +49,13 @@ def condition(facts: Facts) -> Condition:
 def _by_owner(facts: Facts, placement: Placement) -> Condition:
     owned = {name: nodes.get(placement.owner, ComponentState.UNKNOWN) for name, nodes in facts.states.items()}
     faulted = [name for name, state in owned.items() if state is ComponentState.FAULTED]
+    left = f"; nothing is done about it: {facts.frozen}" if facts.frozen else ""
     critical = [n for n in faulted if n in facts.group.components and facts.group.components[n].critical]
     if critical and placement.wanted is Wanted.ONLINE and not facts.in_handover:
-        return Condition(GroupState.FAULTED, f"faulted on {placement.owner}: {', '.join(critical)}")
+        return Condition(GroupState.FAULTED, f"faulted on {placement.owner}: {', '.join(critical)}" + left)
     if faulted and placement.wanted is Wanted.ONLINE and not facts.in_handover:
-        return Condition(GroupState.DEGRADED, f"not critical, faulted on {placement.owner}: {', '.join(faulted)}")
+        text = f"not critical, faulted on {placement.owner}: {', '.join(faulted)}"
+        return Condition(GroupState.DEGRADED, text + left)
     if facts.frozen:
         return Condition(GroupState.FROZEN, facts.frozen)
     if placement.wanted is Wanted.OFFLINE:
@@ -65,7 +71,7 @@ def _wanted_offline(placement: Placement) -> Condition:
 
 def _wanted_online(facts: Facts, placement: Placement, owned: Mapping[str, ComponentState]) -> Condition:
     if all(state is ComponentState.ONLINE for state in owned.values()):
-        return Condition(GroupState.ONLINE)
+        return Condition(GroupState.ONLINE, facts.remark)
     others = placement.others(placement.owner)
     if others and any(state is not ComponentState.OFFLINE for o in others for state in _on(facts, o)):
         return Condition(GroupState.HANDOVER, f"from {', '.join(others)} to {placement.owner}: {placement.reason}")

@@ -1,10 +1,11 @@
 """What an operator may ask of a group: each request becomes one placement to be written, or a typed denial."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 
-from failoverd.domain.decide import GONE, Place
+from failoverd.domain.decide import GONE, Place, with_holds
 from failoverd.domain.eligibility import HARD, TEXT, choose, explain, refusal, refusals
+from failoverd.domain.holds import way_out
 from failoverd.domain.placement import Cause, Placement, Wanted, moved, wanted_offline, wanted_online, without_holder
 from failoverd.domain.view import GroupView, View
 
@@ -17,6 +18,7 @@ class Denial(StrEnum):
     OWNED_ELSEWHERE = "owned_elsewhere"
     NO_TARGET = "no_target"
     REFUSED_TARGET = "refused_target"
+    FROZEN = "frozen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +28,14 @@ class Denied:
 
 
 Answer = Place | Denied
+
+
+def _frozen(view: View, group: GroupView) -> Denied | None:
+    subject = view.freeze_of(group)
+    if subject is None:
+        return None
+    text = f"{group.group.name} is {view.holds.text(subject)}; first: {way_out(subject)}"
+    return Denied(code=Denial.FROZEN, text=text)
 
 
 def _cannot_act(view: View) -> Denied | None:
@@ -44,7 +54,7 @@ def _cannot_act(view: View) -> Denied | None:
 def request_switch(view: View, group: GroupView, to: str | None, *, by: str) -> Answer:
     """Move a group to ``to``, or to the best other node. May redirect or reverse a handover under way."""
     name, placement = group.group.name, group.placement
-    if denied := _cannot_act(view):
+    if denied := _cannot_act(view) or _frozen(view, group):
         return denied
     if placement is None:
         return Denied(code=Denial.NOT_PLACED, text=f"{name} has no owner yet; bring it online first")
@@ -66,7 +76,7 @@ def request_switch(view: View, group: GroupView, to: str | None, *, by: str) -> 
 def request_online(view: View, group: GroupView, on: str | None, *, by: str) -> Answer:
     """Bring a group online where it is, or on ``on``."""
     placement = group.placement
-    if denied := _cannot_act(view):
+    if denied := _cannot_act(view) or _frozen(view, group):
         return denied
     if placement is None:
         return _first_on(view, group, on, by=by)
@@ -85,7 +95,7 @@ def request_online(view: View, group: GroupView, on: str | None, *, by: str) -> 
 
 def request_offline(view: View, group: GroupView, *, by: str) -> Answer:
     """Take a group offline where it is and leave it so."""
-    if denied := _cannot_act(view):
+    if denied := _cannot_act(view) or _frozen(view, group):
         return denied
     if group.placement is None:
         return Denied(code=Denial.NOT_PLACED, text=f"{group.group.name} has no owner, so nothing is online")
@@ -130,4 +140,5 @@ def _place(view: View, group: GroupView, placement: Placement) -> Place:
     )
     for name, _ in gone:
         placement = without_holder(placement, name)
-    return Place(group=group.group.name, placement=replace(placement), revision=group.revision, unchanged=gone)
+    place = Place(group=group.group.name, placement=placement, revision=group.revision, unchanged=gone)
+    return with_holds(view, group, place)

@@ -26,6 +26,7 @@ class Cause(StrEnum):
     NODE_LOST = "node_lost"
     FAULT = "fault"
     SHUTDOWN = "shutdown"
+    DRAIN = "drain"
     FAILBACK = "failback"
     RELEASED = "released"
 

@@ -69,3 +69,5 @@ class PeerState:
     promises: dict[str, float] = field(default_factory=dict)
     """For each peer: for how many seconds from now the sender will not fence it (failsafe)."""
     groups: dict[str, GroupReport] = field(default_factory=dict)
+    known: int = 0
+    """Everything that was written to the coordinator up to this revision has reached the sender."""

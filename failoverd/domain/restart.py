@@ -11,6 +11,8 @@ class Recovery(StrEnum):
     RESTART = "restart"
     GIVE_UP = "give_up"
     IGNORE = "ignore"
+    DEFER = "defer"
+    """The group is frozen: judged again when it is thawed."""
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from failoverd.domain.holds import Holds, Subject
 from failoverd.domain.model import Group
 from failoverd.domain.placement import LeaseState, Placement
 
@@ -19,6 +20,8 @@ class NodeView:
     """It says that it has probed everything and acts."""
     stopping: bool = False
     draining: bool = False
+    frozen: bool = False
+    """Nothing is to be done on it."""
     member: LeaseState | None = None
     """Of its identity record; None: it never joined this cluster."""
     member_revision: int = 0
@@ -65,7 +68,12 @@ class View:
     stopping: bool = False
     settle_until: float = 0.0
     """Until when nodes that were not heard of yet are given time to show up."""
+    holds: Holds = field(default_factory=Holds)
 
     @property
     def myself(self) -> NodeView:
         return self.nodes[self.me]
+
+    def freeze_of(self, group: GroupView) -> Subject | None:
+        """What keeps everybody's hands off the group; None where nothing does."""
+        return self.holds.freeze_of(group.group.name, group.placement.owner if group.placement else None)

@@ -79,6 +79,11 @@ class Event(StrEnum):
     GROUP_THAWED = "group.thawed"
     GROUP_ONLINE = "group.online"
     GROUP_OFFLINE = "group.offline"
+    GROUP_CLEARED = "group.cleared"
+    NODE_DRAINING = "node.draining"
+    NODE_DRAIN_BLOCKED = "node.drain_blocked"
+    NODE_DRAINED = "node.drained"
+    NODE_RESUMED = "node.resumed"
     OPERATOR_COMMAND = "operator.command"
 
 
@@ -317,12 +322,29 @@ CATALOGUE: dict[Event, Entry] = {
         "named."
     ),
     Event.GROUP_FROZEN: _warning(
-        "An operator froze the group: failoverd watches it but takes no action on it, not even on a fault, until it is "
-        "thawed."
+        "An operator froze the group, its owner or everything (`reason`): failoverd watches the group but takes no "
+        "action on it, not even on a fault, until it is thawed. What stays in force is self-stop at the loss of the "
+        "lease."
     ),
     Event.GROUP_THAWED: _info("The group is no longer frozen; faults found meanwhile are acted on now."),
     Event.GROUP_ONLINE: _info("Every component of the group is online on its owner. Nothing to do."),
     Event.GROUP_OFFLINE: _info("Every component of the group is offline, as wanted. Nothing to do."),
+    Event.GROUP_CLEARED: _info(
+        "An operator said that earlier faults of the group (or of the one `component`) do not count any more: what was "
+        "given up here is tried again, and this node may take the group again."
+    ),
+    Event.NODE_DRAINING: _info(
+        "An operator drains a node (`peer`; `reason` says who and why): its groups move away, and it gets nothing new "
+        "until it is resumed, not even when it is the last one. `node.drained` follows on that node."
+    ),
+    Event.NODE_DRAIN_BLOCKED: _warning(
+        "This node is being drained, but no other node can take the group (`reason`). It stays online here, and moves "
+        "as soon as another node can take it. Repair the other node, or resume this one."
+    ),
+    Event.NODE_DRAINED: _info("This node has nothing online any more and gets nothing until it is resumed."),
+    Event.NODE_RESUMED: _info(
+        "A node (`peer`) may take groups again. Nothing moves back by itself, unless a group says so (`failback`)."
+    ),
     Event.OPERATOR_COMMAND: _info(
         "A person or script gave a command that changes something; `caller` says who (peer credentials of the socket)."
     ),
@@ -334,7 +356,5 @@ RESERVED: dict[Event, str] = {
     Event.FENCE_BEGUN: "fence agents come with the etcd coordinator",
     Event.FENCE_DONE: "fence agents come with the etcd coordinator",
     Event.FENCE_FAILED: "fence agents come with the etcd coordinator",
-    Event.GROUP_FROZEN: "freeze comes after the first release",
-    Event.GROUP_THAWED: "freeze comes after the first release",
 }
 """Events that nothing emits yet, with the reason: their names are settled, so that alerts can be written for them."""

@@ -8,7 +8,7 @@ from failoverd.domain.placement import Fault, LeaseState
 from failoverd.errors import CoordinatorUnavailable
 from failoverd.log.catalogue import Event
 from failoverd.ports import Change, Clock, Coordinator, Delete, EventLog, Expect, Put
-from failoverd.records import encode, fault_key, lease_key, node_key, placement_key
+from failoverd.records import encode, fault_key, hold_key, lease_key, node_key, placement_key
 from failoverd.runtime.lease_keeper import LeaseKeeper
 from failoverd.runtime.mirror import Contact, Mirror
 
@@ -67,6 +67,7 @@ class Actor:
             writes.append(Delete(fault_key(decision.group, forgiven)))
         expects = [Expect(placement_key(decision.group), decision.revision)]
         expects += [Expect(node_key(name), revision) for name, revision in decision.unchanged]
+        expects += [Expect(hold_key(subject), revision) for subject, revision in decision.holds]
         return await self._commit(expects, writes)
 
     async def fence(self, decision: Fence) -> bool:

@@ -6,7 +6,7 @@ from failoverd.domain.group_state import Condition, Facts, condition
 from failoverd.domain.model import ComponentState, GroupState
 from failoverd.domain.report import Mark
 from failoverd.log.catalogue import Event
-from failoverd.runtime.shown import why_blocked, why_unplaced
+from failoverd.runtime.shown import why_blocked, why_remarkable, why_unplaced
 
 if TYPE_CHECKING:  # the node is made of this announcer, so the import would be a cycle
     from failoverd.runtime.node import Node
@@ -57,6 +57,8 @@ class Announcer:
                 blocked=why_blocked(node, group),
                 unplaced=why_unplaced(node, group),
                 in_handover=current is not None and current.running,
+                frozen=node.holds.frozen.get(group, ""),
+                remark=why_remarkable(node, group),
             )
         )
 
@@ -67,6 +69,8 @@ class Announcer:
                 continue  # its own events tell of it, and its end is announced
             found, before = self.condition(name), self._last.get(name)
             self._last[name] = found
+            if found.state is GroupState.ONLINE and before is not None and before.state is found.state:
+                continue  # only a remark on it has changed
             if found != before and found.state in _EVENTS and self._concerns_us(name):
                 self._node.log.emit(_EVENTS[found.state], group=name, reason=found.reason)
         self._announce_mismatches()

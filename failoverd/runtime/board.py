@@ -40,6 +40,10 @@ class Local:
     """Why it is not tried again on this node; empty while it is."""
     ignored: bool = False
     """Faulted, and ``on_fault: ignore`` says to leave it so."""
+    deferred: str = ""
+    """Faulted while the group was frozen, and how: judged when it is thawed. ``ignored`` until then."""
+    review: bool = False
+    """The group was thawed: find out what is true by now, whoever did it, before anything is done."""
     retiring: bool = False
     """Removed from the configuration: goes offline and is forgotten."""
     prepared: bool = False
@@ -129,6 +133,8 @@ class Board:
         self.elsewhere: dict[str, Elsewhere] = {}
         self.locals: dict[str, Local] = {name: Local() for name in group.components}
         self.hands_off = False
+        self.frozen = ""
+        """Why nothing may be done here, in so many words; empty where something may."""
         self.suspected_source = False
         """The owner is suspected and we are its likely successor: prepare."""
         self._held_down: frozenset[str] = frozenset()
@@ -160,7 +166,7 @@ class Board:
     def at_rest(self, name: str) -> bool:
         """Whether it plainly is where it is wanted: what ``next_operation`` would say too, without all the rest."""
         local = self.locals[name]
-        if self.authority.force or self.hands_off:
+        if self.authority.force or self.hands_off or self.frozen:
             return False
         if local.state is ComponentState.ONLINE:
             return self.wanted(name)
@@ -176,7 +182,7 @@ class Board:
             absent=local.absent,
             wanted=self.wanted(name),
             force=self.authority.force,
-            hands_off=self.hands_off or self._unplaced,
+            hands_off=self.hands_off or bool(self.frozen) or self._unplaced,
             rested=now >= local.rests_until,
             dependents_absent=self._dependents_absent(name),
             dependencies_online=self._dependencies_online(name),
@@ -320,9 +326,19 @@ class Board:
         self.wake_all()
         self._notify(pressing=True)  # what is absent here may be released by the new generation
 
-    def forgive(self) -> None:
-        """A new decision to run the group here: earlier faults on this node no longer count."""
-        for local in self.locals.values():
+    def freeze(self, why: str) -> None:
+        """Hands off from now on; or on again, where ``why`` is empty."""
+        if why == self.frozen:
+            return
+        thawed, self.frozen = not why, why
+        for local in self.locals.values() if thawed else ():
+            local.review = True
+            local.gates.ring()
+        self.wake_all()
+
+    def forgive(self, component: str | None = None) -> None:
+        """A new decision to run the group here, or an operator's word: earlier faults on this node no longer count."""
+        for local in [each for name, each in self.locals.items() if component in {None, name}]:
             # What is still there in some broken form is taken offline before it is tried anew.
             local.bounce = local.bounce or (bool(local.given_up) and local.state is ComponentState.FAULTED)
             local.given_up = ""

@@ -115,6 +115,10 @@ class ComponentRunner:
     def _settle(self) -> None:
         """Whatever held the component down ends once it is down."""
         local = self.local
+        if local.review and not self._board.frozen:
+            local.review = False
+            if local.state is ComponentState.OFFLINE or local.deferred:
+                self._enter(ComponentState.UNKNOWN, reason=local.deferred)
         if not local.absent or local.busy:
             return
         if local.retiring and self._dependents_absent():
@@ -159,7 +163,9 @@ class ComponentRunner:
             case Presence.ONLINE if was_stuck and not self._only_forced and not self._board.wanted(self.name):
                 self._rest_for(RETRY_S)
             case Presence.ONLINE:
-                self._enter(ComponentState.ONLINE, Event.COMPONENT_ADOPTED, reason=found.detail)
+                self._adopt(found)
+            case Presence.OFFLINE if self.local.deferred:
+                self._fault(found.detail or self.local.deferred)
             case Presence.OFFLINE:
                 self._enter(ComponentState.OFFLINE, Event.COMPONENT_OFFLINE if was_stuck else None)
             case Presence.FAILED if not was_stuck or self._only_forced:
@@ -168,6 +174,15 @@ class ComponentRunner:
                 self.local.reason = found.detail or "cannot be probed"
                 self._rest_for(RETRY_S)
                 self.local.own.ring()  # asked, though nothing was learned
+
+    def _adopt(self, found: Probe) -> None:
+        local = self.local
+        repaired = bool(local.given_up or local.deferred)
+        local.given_up = local.deferred = ""
+        local.ignored = False
+        self._enter(ComponentState.ONLINE, Event.COMPONENT_ADOPTED, reason=found.detail)
+        if repaired:
+            self._board.held_down_changed()
 
     async def _prepare(self) -> None:
         self._emit(Event.COMPONENT_PREPARING, action=Action.PREPARE)
@@ -237,14 +252,20 @@ class ComponentRunner:
     def recovered(self) -> None:
         """An ignored fault is over by itself."""
         if self.local.ignored and self.local.state is ComponentState.FAULTED and not self.local.busy:
-            self.local.ignored, self.local.given_up = False, ""
+            self.local.ignored, self.local.given_up, self.local.deferred = False, "", ""
             self._enter(ComponentState.ONLINE, Event.COMPONENT_ONLINE, reason="recovered by itself")
 
     def _fault(self, reason: str, *, output: str = "") -> None:
         local, component, now = self.local, self.component, self._around.clock.now()
         wanted = self._board.wanted(self.name)
-        recovery = local.budget.after_fault(component.on_fault, component.restart, now) if wanted else Recovery.RESTART
-        local.bounce, local.ignored = recovery is Recovery.RESTART, recovery is Recovery.IGNORE
+        if wanted and self._board.frozen:
+            recovery = Recovery.DEFER
+        else:
+            recovery = (
+                local.budget.after_fault(component.on_fault, component.restart, now) if wanted else Recovery.RESTART
+            )
+        local.deferred = reason if recovery is Recovery.DEFER else ""
+        local.bounce, local.ignored = recovery is Recovery.RESTART, recovery in {Recovery.IGNORE, Recovery.DEFER}
         if recovery is Recovery.GIVE_UP:
             local.given_up = reason
         fields = {"output": output} if output else {}

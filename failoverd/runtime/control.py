@@ -13,6 +13,7 @@ from failoverd.log.ring import EventRing
 from failoverd.ports import Caller, Emit
 from failoverd.runtime.handovers import Handover, HandoverBook
 from failoverd.runtime.node import Node
+from failoverd.runtime.operations import OPERATIONS, Operations
 from failoverd.runtime.planning import Request, plan_for
 from failoverd.runtime.status import status_document
 
@@ -23,7 +24,7 @@ UPDATE_SHARE = 30
 """Times its own cost, how long an update is the newest at the least."""
 WATCH_S = 0.25
 WAIT_S_DEFAULT = 600.0
-COMMANDS_THAT_ACT = frozenset({"switch", "online", "offline", "reload"})
+COMMANDS_THAT_ACT = frozenset({"switch", "online", "offline", "reload"}) | OPERATIONS
 
 Answer = Callable[[View, GroupView], Any]
 
@@ -36,6 +37,7 @@ class Control:
         self._ring = ring
         self._reload = reload
         self._coordinator_type = coordinator_type
+        self._operations = Operations(node)
 
     async def handle(self, command: str, params: Mapping[str, Any], caller: Caller, emit: Emit) -> dict[str, Any]:
         """One command. Raises ``Refused`` or ``UsageError``."""
@@ -49,6 +51,7 @@ class Control:
             "plan": self._plan,
             "events": self._events,
             "reload": self._reload_config,
+            **self._operations.commands,
         }
         if command not in commands:
             raise UsageError(f"unknown command {command!r}; this daemon knows: {', '.join(sorted(commands))}")

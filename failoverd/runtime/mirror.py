@@ -4,15 +4,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from failoverd.domain.holds import Clearance, Held, Hold, Holds, Subject
 from failoverd.domain.placement import Fault, Lease, Member, Placement
 from failoverd.errors import CoordinatorCorrupt, CoordinatorUnavailable
 from failoverd.log.catalogue import Event
 from failoverd.ports import Change, Clock, Coordinator, EventLog
-from failoverd.records import Kind, decode, parse_key
+from failoverd.records import Key, Kind, decode, parse_key
 
 RETRY_S = 0.2
 
-R = TypeVar("R", Placement, Member, Lease, Fault)
+R = TypeVar("R", Placement, Member, Lease, Fault, Clearance)
 K = TypeVar("K", str, tuple[str, str])
 
 
@@ -32,6 +33,7 @@ class News:
     kind: Kind
     group: str = ""
     node: str = ""
+    hold: Subject | None = None
 
 
 class Contact:
@@ -70,6 +72,8 @@ class Mirror:
         self.members: dict[str, Kept[Member]] = {}
         self.leases: dict[str, Kept[Lease]] = {}
         self.faults: dict[tuple[str, str], Kept[Fault]] = {}
+        self.clearances: dict[str, Kept[Clearance]] = {}
+        self.holds = Holds()
         self.corrupt: dict[str, str] = {}
         self.loaded = False
         self.revision = 0
@@ -112,25 +116,40 @@ class Mirror:
             key = parse_key(change.key)
             if key is None:
                 return
-            self._store(key.kind, key.group, key.node, change)
+            self._store(key, change)
         except CoordinatorCorrupt as error:
             self.corrupt[change.key] = str(error)
             self._log.emit(Event.COORDINATOR_CORRUPT, reason=str(error))
             return
         self.corrupt.pop(change.key, None)
         for callback in self.on_news:
-            callback(News(key.kind, key.group, key.node))
+            callback(News(key.kind, key.group, key.node, key.hold))
 
-    def _store(self, kind: Kind, group: str, node: str, change: Change) -> None:
-        match kind:
+    def _store(self, key: Key, change: Change) -> None:
+        match key.kind:
             case Kind.PLACEMENT:
-                self._keep(self.placements, group, Placement, change)
+                self._keep(self.placements, key.group, Placement, change)
             case Kind.NODE:
-                self._keep(self.members, node, Member, change)
+                self._keep(self.members, key.node, Member, change)
             case Kind.LEASE:
-                self._keep(self.leases, node, Lease, change)
+                self._keep(self.leases, key.node, Lease, change)
             case Kind.FAULT:
-                self._keep(self.faults, (group, node), Fault, change)
+                self._keep(self.faults, (key.group, key.node), Fault, change)
+            case Kind.CLEAR:
+                self._keep(self.clearances, key.group, Clearance, change)
+            case Kind.FREEZE | Kind.DRAIN if key.hold is not None:
+                self._hold(key.hold, change)
+
+    def _hold(self, subject: Subject, change: Change) -> None:
+        """A record that cannot be read keeps hands off like any other: that it is there is what counts."""
+        held = {each: kept for each, kept in self.holds.held.items() if each != subject}
+        if change.value is not None:
+            try:
+                hold = decode(Hold, change.key, change.value)
+            except CoordinatorCorrupt as error:
+                hold = Hold(reason=f"(its record cannot be read: {error})")
+            held[subject] = Held(hold, change.revision)
+        self.holds = Holds(held)
 
     def _keep(self, where: dict[K, Kept[R]], name: K, kind: type[R], change: Change) -> None:
         if change.value is None:

@@ -33,6 +33,7 @@ from failoverd.runtime.component import Surroundings
 from failoverd.runtime.group import BuildAgent, GroupRunner
 from failoverd.runtime.handover_document import Offload, handover_document, inline
 from failoverd.runtime.handovers import Handover, HandoverBook
+from failoverd.runtime.holds import HoldKeeper
 from failoverd.runtime.lease_keeper import LeaseKeeper
 from failoverd.runtime.mirror import Contact, Mirror, News
 from failoverd.runtime.peers import Peers
@@ -124,6 +125,7 @@ class Node:
         )
         self.reporter = Reporter(self)
         self.announcer = Announcer(self)
+        self.holds = HoldKeeper(self)
         self.late_max_s = 0.0
         """The worst lateness of a heartbeat so far."""
         self.blocked: dict[str, Blocked] = {}
@@ -173,6 +175,7 @@ class Node:
         kept = self.mirror.placements.get(group.name)
         if kept is not None:
             runner.board.place(kept.record)
+        self.holds.apply_to(group.name)
         if self._tasks is not None:
             self._tasks.start_soon(runner.run)
 
@@ -253,7 +256,8 @@ class Node:
         self.log.emit(Event.DAEMON_STOPPING, reason=reason)
         left_running = False
         for runner in self.groups.values():
-            if runner.board.group.on_stop is OnStop.LEAVE and runner.board.present_count:
+            leaves = runner.board.group.on_stop is OnStop.LEAVE or runner.board.frozen
+            if leaves and runner.board.present_count:
                 runner.board.hands_off = left_running = True
         self.authority.stopping = True
         self.wake_everything()
@@ -273,7 +277,7 @@ class Node:
 
     def _let_go(self, runner: GroupRunner) -> bool:
         board = runner.board
-        if board.hands_off:
+        if board.hands_off or (board.frozen and board.present_count):
             return True
         holds = board.placement is not None and self.me in board.placement.holders
         # Without a coordinator nothing can be written of it: that nothing is online is all that can be had.
@@ -358,16 +362,17 @@ class Node:
         if not (view.lease_usable and view.trusted and view.ready and view.coordinator_ok):
             return  # nothing was judged: what was blocked still is
         for name, found in blocked.items():
-            if found.obstacle in Obstacle and self.groups[name].board.owned:
+            if found.obstacle is not Obstacle.CANNOT_DRAIN and self.groups[name].board.owned:
                 self.books[name].fail(found.text)
         self.blocked = blocked
+        self.holds.judged(view)
 
     def _prepare_for(self, view: View) -> None:
         """Where the owner is suspected and we are the likely successor, begin what touches nothing exclusive."""
         for name, group in view.groups.items():
             placement = group.placement
             suspected = placement is not None and self.peers.suspected(placement.owner)
-            if suspected and placement is not None:
+            if suspected and placement is not None and view.freeze_of(group) is None:
                 suspected = choose(view, group, without=frozenset({placement.owner})) == self.me
             self.groups[name].board.suspect(suspected)
 
@@ -479,6 +484,10 @@ class Node:
             self._on_placement(news.group)
         elif news.kind is Kind.NODE:
             self._on_member(news.node)
+        elif news.kind in {Kind.FREEZE, Kind.DRAIN}:
+            self.holds.apply()
+        elif news.kind is Kind.CLEAR and self.mirror.loaded:
+            self.holds.cleared(news.group)
         if news.kind is not Kind.LEASE:
             self.wake()
 
@@ -500,6 +509,7 @@ class Node:
             if changed and self.mirror.loaded:  # else it was so before we came
                 self._log_placement(name)
         board.place(new)
+        self.holds.apply_to(name)
 
     def _log_placement(self, name: str) -> None:
         kept = self.mirror.placements[name].record

@@ -21,6 +21,7 @@ class Reporter:
             stopping=node.authority.stopping,
             heard=node.peers.ages(now),
             groups={name: self._group(name, now) for name in node.groups},
+            known=node.mirror.revision,
         )
 
     def _group(self, name: str, now: float) -> GroupReport:

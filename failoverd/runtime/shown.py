@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from failoverd.domain.decide import Obstacle
 from failoverd.domain.eligibility import TEXT, Refusal, refusals
 from failoverd.domain.report import GroupReport, Mark
 from failoverd.runtime.board import Board
@@ -29,7 +30,9 @@ def own_reasons(board: Board) -> dict[str, str]:
 def own_blocked(node: "Node", group: str) -> str:
     """Why nothing can be done for a group, as this node judges it."""
     blocked = node.blocked.get(group)
-    return blocked.text[:REASON_CHARS_MAX] if blocked else ""
+    if blocked is None or blocked.obstacle is Obstacle.CANNOT_DRAIN:
+        return ""
+    return blocked.text[:REASON_CHARS_MAX]
 
 
 def reasons_there(node: "Node", group: str, where: str) -> Mapping[str, str]:
@@ -40,13 +43,24 @@ def reasons_there(node: "Node", group: str, where: str) -> Mapping[str, str]:
 
 def why_blocked(node: "Node", group: str) -> str:
     """As this node judges it, or as the group's owner, who alone knows of its faults, says."""
-    if group in node.blocked:
-        return node.blocked[group].text
+    blocked = node.blocked.get(group)
+    if blocked is not None and blocked.obstacle is not Obstacle.CANNOT_DRAIN:
+        return blocked.text
     placement = node.groups[group].board.placement
     if placement is None or placement.owner == node.me or not node.peers.heard(placement.owner):
         return ""
     report = _report(node, group, placement.owner)
     return report.blocked if report and report.generation == placement.generation else ""
+
+
+def why_remarkable(node: "Node", group: str) -> str:
+    """What is to be known of a group although nothing is wrong with it."""
+    blocked, placement = node.blocked.get(group), node.groups[group].board.placement
+    if blocked is not None and blocked.obstacle is Obstacle.CANNOT_DRAIN:
+        return blocked.text
+    if placement is not None and node.mirror.holds.draining(placement.owner):
+        return f"is still on {placement.owner}, which is being drained"
+    return ""
 
 
 def why_unplaced(node: "Node", group: str) -> str:

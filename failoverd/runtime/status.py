@@ -62,11 +62,18 @@ def _node_state(node: Node, view: View, each: NodeView, peer: PeerView | None) -
     if each.member is not LeaseState.LIVE:
         return "down", node.mirror.members[each.name].record.reason or "was stopped"
     if each.name == node.me:
-        return "up", _own_reason(node, view)
+        return _on_hold(view, each, _own_reason(node, view))
     if peer is None or peer.state is Liveness.SUSPECTED:
         renewing = each.lease_expires_at is not None and view.now < each.lease_expires_at
         return "suspected", "sends no heartbeats" + (", but its lease has not run out" if renewing else "")
-    return "up", _peer_reason(each, peer)
+    return _on_hold(view, each, _peer_reason(each, peer))
+
+
+def _on_hold(view: View, each: NodeView, reason: str) -> tuple[str, str]:
+    """What operators have said of a node that is up, before what else is not plain about it."""
+    said = [view.holds.text(subject) for subject in view.holds.held if subject.name == each.name and subject.of_node]
+    state = "draining" if each.draining else "up"
+    return state, "; ".join(part for part in (*said, reason) if part)
 
 
 def _own_reason(node: Node, view: View) -> str:
@@ -130,7 +137,7 @@ async def group_document(node: Node, view: View, name: str) -> dict[str, Any]:
         "cause": placement.cause.value if placement else None,
         "cause_reason": placement.reason if placement else "",
         "by": placement.by if placement else "",
-        "frozen": False,
+        "frozen": name in node.holds.frozen,
         "mode": board.group.mode.value,
         "nodes": list(board.group.nodes),
         "refusals": _refusals(view, group),

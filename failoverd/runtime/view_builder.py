@@ -42,6 +42,7 @@ class ViewBuilder:
             trusted=self.authority.trusted,
             stopping=self.authority.stopping,
             settle_until=self.settle_until,
+            holds=self.mirror.holds,
         )
 
     def count_move(self, group: str, old: Placement | None, new: Placement, now: float) -> None:
@@ -64,6 +65,8 @@ class ViewBuilder:
             heard=mine or self.peers.heard(name),
             ready=self.authority.ready if mine else said is not None and said.ready,
             stopping=self.authority.stopping if mine else said is not None and said.stopping,
+            draining=self.mirror.holds.draining(name),
+            frozen=self.mirror.holds.node_frozen(name),
             member=member.record.state if member else None,
             member_revision=member.revision if member else 0,
             lease_revision=lease.revision if lease else 0,

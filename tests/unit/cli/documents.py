@@ -129,6 +129,36 @@ PLAN = {
 }  # fmt: skip
 
 
+def _hold(command: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """As ``runtime.operations`` makes them; node b_2 is slow to confirm."""
+    scope = next(key for key in ("all", "group", "node") if params.get(key))
+    document: dict[str, Any] = {"version": 1, "command": command, "unconfirmed": {"b_2": "sends no heartbeats"}}
+    if command == "clear":
+        fault = {"b_2": {"component": "db", "reason": "exit status 1"}}
+        return document | {"group": params["group"], "component": params.get("component"),
+                           "node": params.get("node"), "faults": fault}  # fmt: skip
+    still = {"shop": "frozen (node a) by b_2 uid=0 pid=1: new memory"}
+    return document | {"scope": scope, "name": None if scope == "all" else params[scope], "by": "a uid=0 pid=1",
+                       "reason": params.get("reason", ""), "frozen": still}  # fmt: skip
+
+
+def _draining(state: str, elapsed_s: float, **groups: dict[str, Any]) -> dict[str, Any]:
+    return {"version": 1, "command": "drain", "scope": "node", "name": "a", "by": "a uid=0 pid=1", "reason": "",
+            "node": "a", "state": state, "elapsed_s": elapsed_s, "groups": groups}  # fmt: skip
+
+
+def _drained(state: str, to: str | None = None, reason: str = "", **more: Any) -> dict[str, Any]:
+    return {"state": state, "to": to, "reason": reason, **more}
+
+
+_STAYS = _drained("refused", reason="b_2 sends no heartbeats")
+DRAINS = [
+    _draining("running", 0.01, shop=_drained("waiting"), mail=_STAYS),
+    _draining("running", 0.06, shop=_drained("moving", "b"), mail=_STAYS),
+    _draining("incomplete", 1.7, shop=_drained("moved", "b", handover=handover(cause="drain")), mail=_STAYS),
+]
+
+
 class Daemon:
     """A ControlHandler: group ``shop`` exists and moves well; the other groups are named for what happens."""
 
@@ -147,6 +177,12 @@ class Daemon:
                 return await self._events(params, emit)
             case "reload":
                 return {"version": 1, "added": ["mail"], "changed": ["shop/db"], "removed": []}
+            case "freeze" | "thaw" | "resume" | "clear":
+                return _hold(command, params)
+            case "drain":
+                for document in DRAINS[:-1]:
+                    emit(document)
+                return DRAINS[-1] if params["wait"] else DRAINS[0]
         return await self._move(params, emit)
 
     async def _status(self, params: Mapping[str, Any], emit: Emit) -> dict[str, Any]:

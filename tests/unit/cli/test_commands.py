@@ -86,6 +86,27 @@ def test_output_is_stable(running: Running, name: str, arguments: list[str], col
     golden(name, done.stdout)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["freeze", "shop", "--reason", "storage work"],
+        ["freeze", "--all"],
+        ["thaw", "--node", "a"],
+        ["resume", "a"],
+        ["clear", "shop", "db"],
+        ["clear", "shop", "--node", "b_2"],
+        ["drain", "a"],
+        ["drain", "a", "--json"],
+        ["drain", "a", "--no-wait"],
+    ],
+    ids=" ".join,
+)
+def test_what_operators_put_on_hold_is_said_in_words_that_stay(running: Running, arguments: list[str]) -> None:
+    done = ask(running, *arguments)
+    said = f"exit status {done.returncode}\n--- stdout\n{done.stdout}--- stderr\n{done.stderr}"
+    golden("_".join(each.strip("-").replace(" ", "_") for each in arguments) + ".txt", said)
+
+
 def test_json_is_the_daemons_document(running: Running) -> None:
     for arguments, document in (
         (["status"], status()),
@@ -147,7 +168,21 @@ def test_a_defect_of_the_daemon_is_in_its_log(running: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["status", "status --watch", "switch g", "online g", "offline g", "events", "reload"]
+    "command",
+    [
+        "status",
+        "status --watch",
+        "switch g",
+        "online g",
+        "offline g",
+        "events",
+        "reload",
+        "freeze g",
+        "thaw --all",
+        "drain a",
+        "resume a",
+        "clear g",
+    ],
 )
 def test_without_a_daemon(tmp_path: Path, command: str) -> None:
     done = failoverd(*command.split(), "--run-dir", tmp_path)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from failoverd.domain.holds import HoldKind, Subject
 from failoverd.domain.placement import Cause, Fault, Lease, LeaseState, Member, Placement, Wanted
 from failoverd.errors import CoordinatorCorrupt
 from failoverd.records import (
@@ -14,9 +15,11 @@ from failoverd.records import (
     VALUE_BYTES_MAX,
     Key,
     Kind,
+    clear_key,
     decode,
     encode,
     fault_key,
+    hold_key,
     lease_key,
     node_key,
     parse_key,
@@ -156,13 +159,25 @@ def test_keys_are_parsed_back(group: str, node: str) -> None:
     assert parse_key(lease_key(node)) == Key(Kind.LEASE, node=node)
     assert parse_key(fault_key(group, node)) == Key(Kind.FAULT, group=group, node=node)
     assert str(parse_key(fault_key(group, node))) == fault_key(group, node)
+    assert parse_key(clear_key(group)) == Key(Kind.CLEAR, group=group)
     assert placement_key(group).startswith(Kind.PLACEMENT.prefix)
+
+
+@given(st.sampled_from(HoldKind), names)
+def test_keys_of_holds_are_parsed_back(kind: HoldKind, name: str) -> None:
+    subject = Subject(kind, name)
+    found = parse_key(hold_key(subject))
+    assert found is not None
+    assert found.hold == subject
+    assert found.kind is (Kind.DRAIN if kind is HoldKind.DRAIN else Kind.FREEZE)
+    assert str(found) == hold_key(subject)
 
 
 def test_keys_of_unknown_kinds_are_left_alone_and_malformed_ones_refused() -> None:
     assert parse_key("fencing/a") is None
     assert parse_key("placements/a") is None
-    for key in ("placement", "placement/", "placement/a/b", "fault/g", "fault//a", "lease/a/"):
+    for key in ("placement", "placement/", "placement/a/b", "fault/g", "fault//a", "lease/a/", "freeze/a", "freeze/b/c",
+                "drain/a/b"):  # fmt: skip
         with pytest.raises(CoordinatorCorrupt, match=f"^{key}: "):
             parse_key(key)
 

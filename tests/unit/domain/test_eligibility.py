@@ -22,6 +22,7 @@ CASES: dict[Refusal, NodeView] = {
     Refusal.LEASE_OVERDUE: node("b", lease_expires_at=NOW),
     Refusal.NOT_READY: node("b", ready=False),
     Refusal.STOPPING: node("b", stopping=True),
+    Refusal.FROZEN: node("b", frozen=True),
     Refusal.DRAINING: node("b", draining=True),
     Refusal.CONFIG_MISMATCH: node("b", config_hashes={GROUP: "another"}),
 }
@@ -61,7 +62,7 @@ def test_our_own_lease_and_configuration_are_not_judged_as_a_peers() -> None:
 
 
 def test_what_an_operator_may_override() -> None:
-    assert set(Refusal) - HARD == {Refusal.FAULTED, Refusal.CONFIG_MISMATCH, Refusal.DRAINING}
+    assert set(Refusal) - HARD == {Refusal.FAULTED, Refusal.CONFIG_MISMATCH}
 
 
 def test_the_most_preferred_node_that_is_not_refused_is_chosen() -> None:

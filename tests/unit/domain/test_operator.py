@@ -103,6 +103,7 @@ def test_every_denial_is_tested() -> None:
         Denial.OWNED_ELSEWHERE,
         Denial.NO_TARGET,
         Denial.REFUSED_TARGET,
+        Denial.FROZEN,  # in test_holds
     }
 
 
