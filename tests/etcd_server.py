@@ -52,26 +52,31 @@ class EtcdMember:
     client_url: str
     peer_url: str
     initial: str
+    """All members, as ``--initial-cluster`` takes them; the same text is the cluster's token."""
     tls: ServerTls | None = None
     options: Sequence[str] = ()
     process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
-        """Returns at once; what it held before, it holds again."""
-        # The kernel ends it with the thread that started it, not with the process.
-        assert threading.current_thread() is threading.main_thread()
+    @property
+    def argv(self) -> list[str]:
         argv = [
-            *("setpriv", "--pdeathsig", "KILL", "etcd", "--name", self.name),
-            *("--data-dir", str(self.directory / self.name)),
+            *("etcd", "--name", self.name, "--data-dir", str(self.directory / self.name)),
             *("--listen-client-urls", self.client_url, "--advertise-client-urls", self.client_url),
             *("--listen-peer-urls", self.peer_url, "--initial-advertise-peer-urls", self.peer_url),
-            *("--initial-cluster", self.initial, "--initial-cluster-token", str(self.directory)),
+            *("--initial-cluster", self.initial, "--initial-cluster-token", self.initial),
             *("--heartbeat-interval", str(HEARTBEAT_MS), "--election-timeout", str(ELECTION_MS)),
             *("--logger", "zap", "--log-outputs", "stderr", *self.options),
         ]
         if self.tls is not None:
             argv += ["--client-cert-auth", "--trusted-ca-file", str(self.tls.ca)]
             argv += ["--cert-file", str(self.tls.cert), "--key-file", str(self.tls.key)]
+        return argv
+
+    def start(self) -> None:
+        """Returns at once; what it held before, it holds again."""
+        # The kernel ends it with the thread that started it, not with the process.
+        assert threading.current_thread() is threading.main_thread()
+        argv = ["setpriv", "--pdeathsig", "KILL", *self.argv]
         with (self.directory / f"{self.name}.log").open("ab") as log:
             self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 

@@ -1,0 +1,174 @@
+"""What is done to a cluster on hosts, again and again, and what is found: by the tests here, and by ``python -m
+tests.hosts`` for many tries and their figures."""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+
+from failoverd.config.nodes import DEFAULT_PORT
+from tests.hosts.cluster import Cluster, Node
+
+TRIES = int(os.environ.get("TRIES", "2"))
+LEASES = 1.25
+"""For so many leases it is waited whether something moves that must not: it would after 1.05."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Try:
+    problems: tuple[str, ...]
+    """What was not as it must be."""
+    took_s: float = 0.0
+    """From what was done to the first online that began on the other node."""
+    margin_s: float = 0.0
+    """From the last sign of anything on the one node to that."""
+
+
+def good(cluster: Cluster, done: Try) -> None:
+    """For tests: fail, with the whole story."""
+    assert not done.problems, "\n".join([*done.problems, cluster.story()])
+
+
+# --- the owner is cut off: it has stopped before the other begins --------------------------------------------------
+
+
+@contextmanager
+def isolated(cluster: Cluster, source: Node) -> Iterator[None]:
+    """From everything: the other nodes, the witness, their etcd members."""
+    cluster.lab.isolate(source.name)
+    yield
+    cluster.lab.rejoin(source.name)
+
+
+@contextmanager
+def stopped(_cluster: Cluster, source: Node) -> Iterator[None]:
+    """SIGSTOP of the daemon, for good."""
+    assert source.daemon is not None
+    source.daemon.signal(signal.SIGSTOP)
+    yield
+    source.kill()
+
+
+@contextmanager
+def killed(_cluster: Cluster, source: Node) -> Iterator[None]:
+    """SIGKILL of the daemon, and nobody starts it again."""
+    source.kill()
+    yield
+
+
+@contextmanager
+def paused(_cluster: Cluster, source: Node) -> Iterator[None]:
+    """The whole machine, for longer than its lease; then it goes on, and does not know yet what has happened."""
+    source.host.pause()
+    yield
+    source.host.resume()
+
+
+Breakage = Callable[[Cluster, Node], AbstractContextManager[None]]
+
+CUT_OFF: dict[str, Breakage] = {"isolated": isolated, "stopped": stopped, "killed": killed}
+
+
+def cut_off(cluster: Cluster, how: Breakage) -> Try:
+    source, target = cluster.settle()
+    cluster.forget()
+    at = time.time()
+    with how(cluster, source):
+        cluster.wait_online(target)
+        judged = cluster.moved(source, target)
+    return Try(problems=judged.problems, took_s=judged.up_at - at, margin_s=judged.up_at - judged.down_at)
+
+
+# --- nothing moves that need not -----------------------------------------------------------------------------------
+
+
+def restarted(cluster: Cluster) -> Try:
+    """SIGKILL of the owner's daemon, which is started again at once."""
+    source, _target = cluster.settle()
+    processes, generation = cluster.forget(), cluster.group(source)["generation"]
+    at = time.time()
+    source.kill()
+    source.start()
+    source.wait_ready()
+    took_s = time.time() - at
+    return Try(problems=_as_before(cluster, source, processes, generation), took_s=took_s)
+
+
+def quiet(cluster: Cluster, breakage: Callable[[Cluster], AbstractContextManager[None]], hold_s: float) -> Try:
+    """Something breaks for a while, is mended, and the group has not noticed."""
+    source, _target = cluster.settle()
+    processes, generation = cluster.forget(), cluster.group(source)["generation"]
+    with breakage(cluster):
+        time.sleep(hold_s)
+        found = cluster.untouched(source, processes)
+    return Try(problems=(*found, *_as_before(cluster, source, processes, generation)))
+
+
+def _as_before(cluster: Cluster, source: Node, processes: dict[str, int], generation: int) -> tuple[str, ...]:
+    owner, _other = cluster.settle()
+    found = cluster.untouched(source, processes)
+    if owner is not source:
+        found.append(f"the group went from {source.name} to {owner.name}")
+    if (now := cluster.group(owner)["generation"]) != generation:
+        found.append(f"its generation went from {generation} to {now}")
+    return tuple(found)
+
+
+@contextmanager
+def one_member_killed(cluster: Cluster) -> Iterator[None]:
+    """An etcd member that does not lead."""
+    member = cluster.etcd.follower()
+    member.kill()
+    yield
+    member.start()
+
+
+@contextmanager
+def leader_killed(cluster: Cluster) -> Iterator[None]:
+    member = cluster.etcd.leader()
+    member.kill()
+    yield
+    member.start()
+
+
+@contextmanager
+def all_members_killed(cluster: Cluster) -> Iterator[None]:
+    cluster.etcd.kill()
+    yield
+    cluster.etcd.start()
+
+
+@contextmanager
+def pair_cut(cluster: Cluster) -> Iterator[None]:
+    """Only between the two nodes, both of which reach the witness."""
+    cluster.lab.cut("a", "b")
+    yield
+    cluster.lab.heal("a", "b")
+
+
+@contextmanager
+def one_link_dead(cluster: Cluster) -> Iterator[None]:
+    """Of two: the one that etcd does not use."""
+    cluster.lab.drop_link(1)
+    yield
+    cluster.lab.heal()
+
+
+@contextmanager
+def one_way_loss(cluster: Cluster) -> Iterator[None]:
+    """What the owner sends to the other node is lost, the other way is fine."""
+    owner, other = cluster.owner(), cluster.other()
+    cluster.lab.cut(owner.name, other.name, one_way=True)
+    yield
+    cluster.lab.heal()
+
+
+@contextmanager
+def third_lost(cluster: Cluster) -> Iterator[None]:
+    """30 of 100 heartbeats between any two."""
+    for one, other in (("a", "b"), ("a", "w"), ("b", "w")):
+        cluster.lab.lose(one, other, percent=30, port=DEFAULT_PORT)
+    yield
+    cluster.lab.heal()
