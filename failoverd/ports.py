@@ -254,7 +254,18 @@ class MarkWill:
     environment."""
 
 
-Will = CommandWill | MarkWill
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AddressWill:
+    """A last will: this address is taken from the interface by the guard itself, without any program."""
+
+    address: str
+    prefix: int
+    interface: str | None
+    """None: from whatever interface has it, with this prefix length."""
+    timeout_s: float
+
+
+Will = CommandWill | MarkWill | AddressWill
 
 
 @runtime_checkable
@@ -264,6 +275,15 @@ class Testator(Protocol):
     def will(self, call: Call) -> Will | None:
         """What takes the component down without the daemon, as known now; ``call`` is one of CLEAN. Asked before each
         online, and again when the component is found online. None: nothing can."""
+
+
+@runtime_checkable
+class Claimant(Protocol):
+    """An agent whose component others on the network find by what they remember (who has an address): after any doubt
+    about who owns it (a lease renewed late, a coordinator or peer that is back), they are told again."""
+
+    async def reclaim(self, call: Call) -> None:
+        """Tell them, of a component that is online here. Never raises; takes ``call.timeout_s`` at most."""
 
 
 class AgentType(Protocol):

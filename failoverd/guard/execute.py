@@ -1,4 +1,5 @@
-"""Starting the command of a last will, such that nothing it may hang on hangs the guard.
+"""Starting what carries out a last will, a command or one of our own ``chores``, such that nothing it may hang on
+hangs the guard.
 
 A plain fork: whatever blocks (a directory on dead storage, the exec itself) then blocks the child alone, which is why
 neither posix_spawn(3) nor ``subprocess`` will do: both wait for the exec.
@@ -10,7 +11,7 @@ import resource
 import signal
 from typing import NoReturn
 
-from failoverd.guard import machine
+from failoverd.guard import chores, machine
 from failoverd.guard.protocol import Message
 
 _CANNOT = 127
@@ -41,6 +42,8 @@ def _become(will: Message) -> NoReturn:
         null = os.open(os.devnull, os.O_RDWR)
         for descriptor in (0, 1, 2):
             os.dup2(null, descriptor)
+        if will["kind"] in chores.CHORES:
+            os._exit(chores.CHORES[will["kind"]](will))
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the two that Python itself ignores
             signal.signal(number, signal.SIG_DFL)
         if will["gid"] is not None:

@@ -6,7 +6,7 @@ import os
 import pwd
 
 from failoverd.guard.protocol import Message
-from failoverd.ports import CommandWill, RunRequest, Will
+from failoverd.ports import AddressWill, CommandWill, RunRequest, Will
 
 NONE: Message = {"kind": "none"}
 
@@ -17,6 +17,14 @@ def order(will: Will | None) -> Message:
         return dict(NONE)
     if isinstance(will, CommandWill):
         return _command(will.request)
+    if isinstance(will, AddressWill):
+        return {
+            "kind": "address",
+            "address": will.address,
+            "prefix": will.prefix,
+            "interface": will.interface,
+            "timeout_s": will.timeout_s,
+        }
     main = will.main
     return {
         "kind": "mark",

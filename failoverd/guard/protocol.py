@@ -10,13 +10,14 @@ then ``{"all": count, "version", "fires_at", "ends"}``; then ``{"do": "taken"}``
 Instead of any of it: ``{"firing": true}`` (wait for the lock) or ``{"refused": why}``.
 
 A will: ``{"kind": "command", "argv", "env", "cwd", "uid", "gid", "groups", "timeout_s"}``,
-``{"kind": "mark", "mark", "pid", "ticks"}`` or ``{"kind": "none"}``.
+``{"kind": "mark", "mark", "pid", "ticks"}``, ``{"kind": "address", "address", "prefix", "interface", "timeout_s"}``
+or ``{"kind": "none"}``.
 """
 
 import json
 from typing import Any
 
-VERSION = 1
+VERSION = 2
 PACKET_MAX = 128 * 1024
 """Bytes; below what a socket buffer takes by default, so that a packet is never refused as too long (EMSGSIZE)."""
 

@@ -12,7 +12,7 @@ GOOD = (0, 7)
 
 
 class Shot:
-    """One command and its attempts."""
+    """One will that is carried out by a process of its own (all but marks), and its attempts."""
 
     __slots__ = ("attempts", "deadline", "detail", "key", "ok", "pending", "retry_at", "will")
 
@@ -27,7 +27,7 @@ class Shot:
 class Volley:
     def __init__(self, wills: dict[Key, Message], until: float) -> None:
         self.until = until
-        self.shots = [Shot(key, will) for key, will in wills.items() if will["kind"] == "command"]
+        self.shots = [Shot(key, will) for key, will in wills.items() if will["kind"] not in ("mark", "none")]
         self.marks = {key: will for key, will in wills.items() if will["kind"] == "mark"}
         self.unswept = dict.fromkeys(self.marks, "not looked for yet")
         """Of ``marks``, what is not known to be gone, and why."""
@@ -69,7 +69,7 @@ class Volley:
 
     def results(self) -> list[Message]:
         """One for each will: what is not ``ok`` may still be online."""
-        commands = [(shot.key, "command", shot.ok, shot.detail) for shot in self.shots]
+        commands = [(shot.key, shot.will["kind"], shot.ok, shot.detail) for shot in self.shots]
         marks = [(key, "mark", key not in self.unswept, self.unswept.get(key, "")) for key in self.marks]
         helpless = [(key, "none", False, "its agent leaves no last will") for key in self.helpless]
         return [

@@ -16,7 +16,20 @@ from failoverd.domain.model import Action, Component, ComponentState
 from failoverd.domain.restart import Recovery
 from failoverd.errors import GuardUnavailable
 from failoverd.log.catalogue import Event
-from failoverd.ports import Agent, Call, Clock, EventLog, Guard, Outcome, Presence, Probe, Result, Testator, Will
+from failoverd.ports import (
+    Agent,
+    Call,
+    Claimant,
+    Clock,
+    EventLog,
+    Guard,
+    Outcome,
+    Presence,
+    Probe,
+    Result,
+    Testator,
+    Will,
+)
 from failoverd.runtime.board import Board, Local
 from failoverd.runtime.slots import Slots
 
@@ -350,6 +363,13 @@ class ComponentRunner:
     async def probe(self) -> Probe:
         """For the monitor: a probe of its own, not an operation."""
         return await self._ask()
+
+    async def reclaim(self) -> None:
+        """There was a doubt about who owns what: say again that it is here, where others remember that."""
+        local, agent = self.local, self._agent
+        if isinstance(agent, Claimant) and local.state is ComponentState.ONLINE and self._board.wanted(self.name):
+            with anyio.move_on_after(self.component.timeouts.probe_s + BACKSTOP_S):
+                await agent.reclaim(self._request(Action.PROBE))
 
     async def watch(self) -> Probe | None:
         return await self._agent.watch(self._request(Action.PROBE))

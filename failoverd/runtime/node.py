@@ -37,6 +37,7 @@ from failoverd.runtime.holds import HoldKeeper
 from failoverd.runtime.lease_keeper import LeaseKeeper
 from failoverd.runtime.mirror import Contact, Mirror, News
 from failoverd.runtime.peers import Peers
+from failoverd.runtime.reclaim import Reclaimer
 from failoverd.runtime.reporter import Reporter
 from failoverd.runtime.slots import Slots
 from failoverd.runtime.view_builder import ViewBuilder
@@ -126,6 +127,7 @@ class Node:
         self.reporter = Reporter(self)
         self.announcer = Announcer(self)
         self.holds = HoldKeeper(self)
+        self.reclaimer = Reclaimer(self.groups, self.authority, self.clock, late_after_s=settings.lease.ttl_s / 2)
         self.late_max_s = 0.0
         """The worst lateness of a heartbeat so far."""
         self.blocked: dict[str, Blocked] = {}
@@ -149,7 +151,9 @@ class Node:
         self.mirror.on_news.append(self._on_news)
         self.keeper.on_lost.append(self._on_lease_lost)
         self.contact.on_back.append(self.wake)
-        self.keeper.on_renewed.append(self._on_renewed)
+        self.keeper.on_renewed += [self._on_renewed, self.reclaimer.renewed]
+        self.contact.on_back.append(self.reclaimer.doubt)
+        self.peers.on_doubt.append(self.reclaimer.doubt)
         for group in self.settings.groups.values():
             self.add_group(group)
 
@@ -208,6 +212,7 @@ class Node:
             for runner in list(self.groups.values()):
                 tasks.start_soon(runner.run)
             tasks.start_soon(self._send_changes)
+            tasks.start_soon(self.reclaimer.run)
             tasks.start_soon(self._decide_for_ever)
             tasks.start_soon(self._join_and_keep)
             await self._over.wait()

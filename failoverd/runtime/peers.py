@@ -1,6 +1,6 @@
 """What our peers last said of themselves, and whether we hear them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from failoverd.domain.detector import Change, Detector, LinkChange, LinkState, Liveness, PeerChange, PeerView, Stall
 from failoverd.domain.model import NodeSpec
@@ -19,6 +19,8 @@ class Peers:
         self.incarnations: dict[str, str] = {}
         self._named: dict[str, tuple[tuple[str, int], ...]] = {}
         self.views: dict[str, PeerView] = {}
+        self.on_doubt: list[Callable[[], None]] = []
+        """Called where a peer or a link is back, or we ourselves stood still."""
 
     def configure(self, nodes: Mapping[str, NodeSpec]) -> None:
         self._named = {name: node.addresses for name, node in nodes.items() if name != self._me}
@@ -95,6 +97,9 @@ class Peers:
                     self._tell_link(change)
         if changes:
             self.views = self._detector.view()
+        if any(map(_doubtful, changes)):
+            for callback in self.on_doubt:
+                callback()
         return bool(changes)
 
     def _tell_peer(self, change: PeerChange) -> None:
@@ -112,6 +117,17 @@ class Peers:
             self._log.emit(Event.LINK_UP, **fields)
         elif change.state in {LinkState.DOWN, LinkState.ONE_WAY}:
             self._log.emit(Event.LINK_DOWN, state=change.state.value, **fields)
+
+
+def _doubtful(change: Change) -> bool:
+    """Whether others may have thought otherwise of who owns what until now."""
+    match change:
+        case PeerChange():
+            return change.state is Liveness.UP
+        case LinkChange():
+            return change.state is LinkState.UP
+        case Stall():
+            return True
 
 
 def _hashes(state: PeerState) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from failoverd.guard.orders import looks_up, order
-from failoverd.ports import CommandWill, Detached, MarkWill, RunRequest
+from failoverd.ports import AddressWill, CommandWill, Detached, MarkWill, RunRequest
 
 
 def command(**more: Any) -> CommandWill:
@@ -47,3 +47,15 @@ def test_a_mark_goes_with_the_process_once_it_is_known() -> None:
 def test_no_will_is_told_too() -> None:
     assert order(None) == {"kind": "none"}
     assert not looks_up(None)
+
+
+def test_an_address_goes_as_it_is() -> None:
+    will = AddressWill(address="10.0.0.1", prefix=24, interface=None, timeout_s=3.0)
+    assert order(will) == {
+        "kind": "address",
+        "address": "10.0.0.1",
+        "prefix": 24,
+        "interface": None,
+        "timeout_s": 3.0,
+    }
+    assert not looks_up(will)

@@ -79,6 +79,8 @@ class World:
         self.behaviours: dict[tuple[str, str], Behaviour] = {}
         self.probes: list[tuple[float, float, str, str]] = []
         self.twice: list[str] = []
+        self.reclaimed: list[tuple[str, str]] = []
+        """(node, component): whose agent was told of a doubt about who owns what."""
         self.may_be_twice: set[str] = set()
         self._changed = anyio.Event()
 
@@ -128,7 +130,7 @@ class World:
 
 
 class WorldAgent:
-    """``ports.Agent``."""
+    """``ports.Agent`` and ``ports.Claimant``."""
 
     def __init__(self, world: World, node: str, component: Component) -> None:
         self._world = world
@@ -169,6 +171,9 @@ class WorldAgent:
         while self._world.there(self._node, self._name):
             await self._world.changed()
         return Probe(presence=Presence.OFFLINE, detail="an event")
+
+    async def reclaim(self, call: Call) -> None:
+        self._world.reclaimed.append((self._node, call.component))
 
     async def _operate(self, action: Action, call: Call) -> Result:
         begun = Operated(
