@@ -255,6 +255,37 @@ def plan(
 
 @app.command()
 @guarded
+def why(group: Group, *, as_json: AsJson = False, config: Config = DEFAULT_CONFIG, run_dir: RunDir = None) -> int:
+    """Why a group is where it is and as it is, in plain sentences."""
+    from failoverd.cli.history import why as tell
+
+    return tell(find(run_dir, config), group, as_json=as_json)
+
+
+@app.command()
+@guarded
+def history(
+    group: Annotated[str | None, typer.Argument(metavar="GROUP", help="Of this group alone.")] = None,
+    *,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="How many, newest first.")] = 20,
+    record: Annotated[
+        str | None, typer.Option("--id", metavar="ID", help="One in detail: its id, a part of it, or 'last'.")
+    ] = None,
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """The incident records: what moved or faulted, why, what was seen before, and what it cost."""
+    from failoverd.cli import history as view
+
+    where = find(run_dir, config)
+    if record is not None:
+        return view.one(where, group, record, as_json=as_json)
+    return view.show(where, group, limit, as_json=as_json)
+
+
+@app.command()
+@guarded
 def events(
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on, and show each event as it happens.")] = False,

@@ -88,7 +88,8 @@ class Actor:
         ]
         done = await self._commit(expects, writes)
         if done:
-            self._log.emit(Event.PEER_DOWN, peer=decision.node, reason="its lease has run out")
+            unrenewed_s = round(self._clock.now() - lease.seen_at, 3)
+            self._log.emit(Event.PEER_DOWN, peer=decision.node, reason="its lease has run out", unrenewed_s=unrenewed_s)
         return done
 
     async def _commit(self, expects: list[Expect], writes: Sequence[Put | Delete]) -> bool:

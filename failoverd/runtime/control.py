@@ -16,6 +16,7 @@ from failoverd.runtime.node import Node
 from failoverd.runtime.operations import OPERATIONS, Operations
 from failoverd.runtime.planning import Request, plan_for
 from failoverd.runtime.status import status_document
+from failoverd.runtime.why import why_document
 
 WRITE_ATTEMPTS = 5
 """A lost race means that something changed: the request is judged again on what is true then."""
@@ -50,6 +51,8 @@ class Control:
             "follow": self._follow_only,
             "plan": self._plan,
             "events": self._events,
+            "why": self._why,
+            "history": self._history,
             "reload": self._reload_config,
             **self._operations.commands,
         }
@@ -97,6 +100,18 @@ class Control:
             Request(source=_node_name(self._node, params, "from"), target=_node_name(self._node, params, "to"),
                     down=_node_name(self._node, params, "down")),
         )  # fmt: skip
+
+    async def _why(self, params: Mapping[str, Any], caller: Caller, emit: Emit, arrived: float) -> dict[str, Any]:
+        del caller, emit, arrived
+        return await why_document(self._node, self._group_name(params))
+
+    async def _history(self, params: Mapping[str, Any], caller: Caller, emit: Emit, arrived: float) -> dict[str, Any]:
+        del caller, emit, arrived
+        name = params.get("group")  # it may have been removed from the configuration since
+        if name is not None and not isinstance(name, str):
+            raise UsageError("group must be a name")
+        incidents, warnings = await self._node.incidents.history(name, _whole(params, "limit", 20))
+        return {"version": 1, "incidents": incidents, "warnings": warnings}
 
     # --- acting -------------------------------------------------------------------------------------------------
 

@@ -32,6 +32,7 @@ from failoverd.log.catalogue import Event
 from failoverd.log.setup import StructlogEventLog, setup
 from failoverd.ports import Agent, AgentHost, AgentType, Clock, Coordinator, EventLog, Spawner
 from failoverd.runtime.control import Control
+from failoverd.runtime.incident_store import IncidentStore, IncidentWriter
 from failoverd.runtime.learned import LearnedStore
 from failoverd.runtime.node import Node, NodePorts, NodeSettings
 from failoverd.runtime.reload import Reloader
@@ -45,6 +46,8 @@ SWITCH_S = 0.001
 NICE = -15
 """setpriority(2): heartbeats and releases go before the work that they are about. The commands do not inherit it."""
 LEARNED_EVERY_S = 5.0
+LAST_WORDS_S = 1.0
+"""For what is not on disk yet of the incident records."""
 GC_THRESHOLDS = (20_000, 20, 50)
 """gc.set_threshold(): objects allocated more than freed, then how many collections of the younger generation."""
 
@@ -118,6 +121,10 @@ async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: b
                 ),
                 store.read(),
             )
+            incidents = IncidentStore(config.state_dir)
+            writer = IncidentWriter(incidents, log)
+            node.incidents.archive = incidents
+            node.incidents.on_record.append(writer.add)
             reloader = Reloader(path, config, types, node, partial(_announce_reload, manager, clock))
             control = Control(node, log.ring, reloader.reload, _coordinator_type(config))
             server = ControlServer(listener, config.run_dir, control, log)
@@ -126,8 +133,11 @@ async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: b
                 tasks.start_soon(_tell_ready, node, manager, log)
                 tasks.start_soon(_obey_signals, node, reloader, manager)
                 tasks.start_soon(_remember, node, store, log)
+                tasks.start_soon(writer.run)
                 await node.run()
                 tasks.cancel_scope.cancel()
+            with anyio.move_on_after(LAST_WORDS_S):
+                await writer.flush()
     finally:
         transport.close()
         with anyio.CancelScope(shield=True):

@@ -53,7 +53,7 @@ def _build(
         "serial_s": round(numbers.serial_s, 4),
         "predicted_s": round(plan.predicted_s, 4),
         "reason": handover.failure or handover.reason,
-        "steps": _steps(handover),
+        "steps": steps_of(handover),
         "plan": step_documents(plan),
     }
     return document, plan
@@ -73,7 +73,8 @@ def _predict(handover: Handover, plan: Plan, elapsed: float) -> float:
     return plan.predict(Progress(now_s=elapsed, done=done, running=running)).predicted_s
 
 
-def _steps(handover: Handover) -> list[dict[str, Any]]:
+def steps_of(handover: Handover) -> list[dict[str, Any]]:
+    """In the order of their begin; times count from the handover's begin."""
     found = [
         {
             "component": step.component,

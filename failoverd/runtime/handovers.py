@@ -89,6 +89,8 @@ class HandoverBook:
         self._untold: dict[Step, tuple[Timed, int]] = {}
         """News for the peers, and in how many datagrams each is still to go."""
         self.on_measured: list[Callable[[list[tuple[Step, float]]], None]] = []
+        self.on_over: list[Callable[[HandoverBook, Handover], None]] = []
+        """Called when a handover does not run any more: done, failed or redirected."""
 
     @property
     def group(self) -> str:
@@ -109,7 +111,7 @@ class HandoverBook:
         before = self.current
         if before is not None and before.running:
             before.state, before.ended = "redirected", began
-            before.over.set()
+            self._over(before)
             if self._me in {new.owner, before.target}:
                 self._emit(Event.HANDOVER_REDIRECTED, before, target=new.owner, reason=new.reason)
         online = new.wanted is Wanted.ONLINE
@@ -215,7 +217,12 @@ class HandoverBook:
             callback(good)
         if (handover.target or handover.source) == self._me and not handover.found:
             self._emit_end(handover)
+        self._over(handover)
+
+    def _over(self, handover: Handover) -> None:
         handover.over.set()
+        for callback in self.on_over:
+            callback(self, handover)
 
     def _emit_end(self, handover: Handover) -> None:
         if handover.state == "failed":

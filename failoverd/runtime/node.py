@@ -30,10 +30,12 @@ from failoverd.runtime.announcer import Announcer
 from failoverd.runtime.bell import Bell
 from failoverd.runtime.board import Authority, Board, Elsewhere
 from failoverd.runtime.component import Surroundings
+from failoverd.runtime.evidence import EvidenceLog
 from failoverd.runtime.group import BuildAgent, GroupRunner
 from failoverd.runtime.handover_document import Offload, handover_document, inline
 from failoverd.runtime.handovers import Handover, HandoverBook
 from failoverd.runtime.holds import HoldKeeper
+from failoverd.runtime.incidents import IncidentRecorder
 from failoverd.runtime.lease_keeper import LeaseKeeper
 from failoverd.runtime.mirror import Contact, Mirror, News
 from failoverd.runtime.peers import Peers
@@ -84,6 +86,8 @@ class NodeSettings:
 
 class Node:
     def __init__(self, settings: NodeSettings, ports: NodePorts, learned: LearnedDurations | None = None) -> None:
+        evidence = EvidenceLog(ports.log, ports.clock)
+        ports = replace(ports, log=evidence)
         self.settings, self.ports = settings, ports
         self.me, self.clock, self.log = settings.me, ports.clock, ports.log
         self.learned = learned or LearnedDurations()
@@ -128,6 +132,7 @@ class Node:
         self.announcer = Announcer(self)
         self.holds = HoldKeeper(self)
         self.reclaimer = Reclaimer(self.groups, self.authority, self.clock, late_after_s=settings.lease.ttl_s / 2)
+        self.incidents = IncidentRecorder(self, evidence)
         self.late_max_s = 0.0
         """The worst lateness of a heartbeat so far."""
         self.blocked: dict[str, Blocked] = {}
@@ -164,6 +169,7 @@ class Node:
         board = Board(group, self.authority, self.clock.now)
         book = HandoverBook(board, self.clock, self.log, lambda: self.learned, limits_of(self.settings.nodes))
         book.on_measured.append(self._learn)
+        book.on_over.append(self.incidents.handover_over)
         around = Surroundings(
             cluster=self.settings.cluster,
             node=self.me,

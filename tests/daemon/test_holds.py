@@ -43,5 +43,11 @@ def test_a_frozen_group_is_left_alone_by_faults_and_restarts_and_a_drained_node_
         assert json.loads(drained.stdout)["groups"]["g"]["to"] == "b"
         assert record(cluster.root)[len(before) :] == ["a offline x", "b online x"]
         assert command(b, "switch", "g", "--to", "a").returncode == 1
+        until(lambda: [*cluster.root.glob("*/state/incidents/*.json")], 5)
+        told = command(a, "history", "g", "--id", "last")
+        assert (told.returncode, told.stderr) == (0, "")
+        assert "a -> b" in told.stdout
+        assert "drain" in told.stdout
+        assert "the node that had it was drained" in command(b, "why", "g").stdout
         assert command(b, "resume", "a").returncode == 0
         assert command(b, "switch", "g", "--to", "a").returncode == 0

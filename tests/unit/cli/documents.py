@@ -159,6 +159,42 @@ DRAINS = [
 ]
 
 
+def _evidence(at_s: float, event: str, **fields: Any) -> dict[str, Any]:
+    return {"at_s": at_s, "event": event, **fields}
+
+
+def _incident(kind: str, day: int, **fields: Any) -> dict[str, Any]:
+    at = f"2026-01-{day:02}T03:04:05.000000Z"
+    return {"version": 1, "id": f"202601{day:02}T030405.000000Z-shop-{kind}", "kind": kind, "group": "shop",
+            "ended_at": at, "began_ago_s": 1.6, "recorded_by": "b", "evidence": [], **fields}  # fmt: skip
+
+
+INCIDENTS = [
+    _incident(
+        "handover", 3, generation=8, source="a", target="b", cause="node_lost", reason="a was lost", state="done",
+        failure="", detect_s=3.31, makespan_s=0.42, limit_s=0.4, phased_s=0.4, serial_s=0.4,
+        downtime_s={"db": 3.51, "web": 3.73, "job": None},
+        steps=[step("db", "b", "online", 0.001, 0.201), step("web", "b", "online", 0.202, 0.42, ok=False)],
+        evidence=[
+            _evidence(-2.31, "peer.suspected", peer="a", reason="nothing heard for 1s over any link"),
+            _evidence(-0.002, "peer.down", peer="a", reason="its lease has run out", unrenewed_s=3.1),
+            _evidence(0.42, "component.faulted", component="web", reason="exit status 1", output="no\x1b[31m\nspace"),
+        ],
+    ),
+    _incident("restart", 2, component="db", reason="monitor exit 1", makespan_s=0.7, downtime_s={"db": 0.7}),
+    _incident("self_stop", 1, reason="the lease could not be renewed in time", components=["db", "web"]),
+]  # fmt: skip
+HISTORY = {"version": 1, "incidents": INCIDENTS, "warnings": ["20251231T000000Z-x-handover.json: not JSON"]}
+WHY = {
+    "version": 1, "group": "shop", "seen_by": "b", "state": "online", "reason": "",
+    "sentences": [
+        {"topic": "state", "text": "shop is online.", "about": None},
+        {"topic": "node", "text": "a cannot take it: it is fenced.", "about": "a"},
+    ],
+    "incident": INCIDENTS[0],
+}  # fmt: skip
+
+
 class Daemon:
     """A ControlHandler: group ``shop`` exists and moves well; the other groups are named for what happens."""
 
@@ -168,11 +204,13 @@ class Daemon:
     async def handle(self, command: str, params: Mapping[str, Any], caller: Caller, emit: Emit) -> dict[str, Any]:
         del caller
         self.asked.append((command, dict(params)))
+        plain = {"plan": PLAN | {"group": params.get("group")}, "why": WHY,
+                 "history": HISTORY | {"incidents": INCIDENTS[: params.get("limit", 0)]}}  # fmt: skip
+        if command in plain:
+            return plain[command]
         match command:
             case "status":
                 return await self._status(params, emit)
-            case "plan":
-                return PLAN | {"group": params["group"]}
             case "events":
                 return await self._events(params, emit)
             case "reload":

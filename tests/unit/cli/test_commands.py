@@ -98,10 +98,17 @@ def test_output_is_stable(running: Running, name: str, arguments: list[str], col
         ["drain", "a"],
         ["drain", "a", "--json"],
         ["drain", "a", "--no-wait"],
+        ["why", "shop"],
+        ["why", "shop", "--json"],
+        ["history"],
+        ["history", "shop", "--json", "-n", "1"],
+        ["history", "shop", "--id", "last"],
+        ["history", "--id", "restart"],
+        ["history", "--id", "nothing"],
     ],
     ids=" ".join,
 )
-def test_what_operators_put_on_hold_is_said_in_words_that_stay(running: Running, arguments: list[str]) -> None:
+def test_answers_and_exit_statuses_are_stable(running: Running, arguments: list[str]) -> None:
     done = ask(running, *arguments)
     said = f"exit status {done.returncode}\n--- stdout\n{done.stdout}--- stderr\n{done.stderr}"
     golden("_".join(each.strip("-").replace(" ", "_") for each in arguments) + ".txt", said)
