@@ -3,7 +3,7 @@
 import os
 import re
 import shutil
-from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -102,6 +102,11 @@ class CommandKeys(Keys):
     cwd: AbsolutePath | None = None
     """The directory that its commands run in (default: /)."""
 
+    @cached_property
+    def base(self) -> dict[str, str]:
+        """What they get of the daemon's own environment, which does not change."""
+        return _base(own_user=self.user is None)
+
 
 def argv(command: list[str] | str) -> tuple[str, ...]:
     return (SHELL, "-c", command) if isinstance(command, str) else tuple(command)
@@ -119,23 +124,24 @@ def _base(own_user: bool) -> dict[str, str]:
 
 def environment(call: Call, keys: CommandKeys) -> dict[str, str]:
     """A clean base, what the command is called for, and what was configured; nothing else of the daemon's own."""
-    env = _base(keys.user is None) | {
+    return {
+        **keys.base,
         f"{PREFIX}CLUSTER": call.cluster,
         f"{PREFIX}NODE": call.node,
         f"{PREFIX}GROUP": call.group,
         f"{PREFIX}COMPONENT": call.component,
         f"{PREFIX}ACTION": call.action.value,
         f"{PREFIX}GENERATION": str(call.generation),
+        **keys.env,
     }
-    return env | keys.env
 
 
 def request(
-    command: list[str] | str, call: Call, keys: CommandKeys, timeout_s: float, extra: Mapping[str, str] | None = None
+    command: list[str] | str, call: Call, keys: CommandKeys, timeout_s: float, extra: dict[str, str] | None = None
 ) -> RunRequest:
     return RunRequest(
         argv=argv(command),
-        env={**environment(call, keys), **(extra or {})},
+        env=environment(call, keys) | extra if extra else environment(call, keys),
         timeout_s=timeout_s,
         cwd=keys.cwd,
         user=keys.user,

@@ -64,6 +64,8 @@ class ExecAgent:
     def __init__(self, params: ExecParams, spawner: Spawner) -> None:
         self._params = params
         self._spawner = spawner
+        self._last: tuple[Call, Will] | None = None
+        """The latest will, and what was called for: made once for each turn of being online."""
 
     async def probe(self, call: Call) -> Probe:
         try:
@@ -91,8 +93,10 @@ class ExecAgent:
 
     def will(self, call: Call) -> Will | None:
         """``ports.Testator``."""
-        command = self._params.clean or self._params.offline
-        return CommandWill(request=request(command, call, self._params, call.timeout_s))
+        if self._last is None or self._last[0] != call:
+            command = self._params.clean or self._params.offline
+            self._last = (call, CommandWill(request=request(command, call, self._params, call.timeout_s)))
+        return self._last[1]
 
     async def _do(self, command: list[str] | str, call: Call, *good: int) -> Result:
         try:

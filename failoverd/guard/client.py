@@ -12,6 +12,7 @@ from anyio import to_thread
 from anyio.abc import TaskGroup
 
 from failoverd import procfs
+from failoverd.bell import Answer
 from failoverd.errors import GuardUnavailable, StartupError
 from failoverd.guard import record
 from failoverd.guard.link import Link
@@ -39,7 +40,7 @@ class _Request:
     def __init__(self, message: Message) -> None:
         self.message = message
         self.refused: str | None = None
-        self.done = anyio.Event()
+        self.done = Answer()
 
 
 class ProcessGuard:
@@ -101,20 +102,23 @@ class ProcessGuard:
     # --- ports.Guard ------------------------------------------------------------------------------------------------
 
     async def arm(self, group: str, component: str, will: Will | None) -> None:
-        key, link = (group, component), None
-        with anyio.move_on_after(ANSWER_S):
-            made = await self._order(key, will)
-            await self._usable.wait()
-            link = self._link
-            request = self._send({"do": "arm", "key": key, "will": made})
-            await request.done.wait()
+        key = (group, component)
+        made = await self._order(key, will)
+        if self._link is None:
+            with anyio.move_on_after(ANSWER_S):
+                await self._usable.wait()
+        link = self._link
+        if link is None:
+            raise GuardUnavailable(f"no guard: {self._broken or 'no answer'}")
+        request = self._send({"do": "arm", "key": key, "will": made})
+        if await request.done.within(ANSWER_S):
             if request.refused is None:
                 return
             raise GuardUnavailable(f"the guard did not take its last will: {request.refused}")
         self.disarm(group, component)  # should it have come through all the same
-        if self._link is not None and self._link is link:
+        if self._link is link:
             self._lose(link, f"no answer for {ANSWER_S:g} s")
-        raise GuardUnavailable(f"no guard: {self._broken or 'no answer'}")
+        raise GuardUnavailable("no guard: no answer")
 
     async def hold(self, group: str, component: str, will: Will | None) -> None:
         key = (group, component)
@@ -151,18 +155,20 @@ class ProcessGuard:
         self._wills.clear()
         self._dismissed = True
         if self._link is not None:
-            with anyio.move_on_after(ANSWER_S):
-                await self._send({"do": "leave"}).done.wait()
+            await self._send({"do": "leave"}).done.within(ANSWER_S)
 
     async def _order(self, key: Key, will: Will | None) -> Message:
         """What the guard is told. Raises GuardUnavailable where it cannot be made use of."""
         if will is None:
             self._say_powerless(key, "its agent leaves no last will")
         try:
-            made = await to_thread.run_sync(order, will, abandon_on_cancel=True) if looks_up(will) else order(will)
+            if not looks_up(will):
+                return order(will)
+            with anyio.move_on_after(ANSWER_S):
+                return await to_thread.run_sync(order, will, abandon_on_cancel=True)
         except LookupError as error:
             raise GuardUnavailable(f"the last will cannot be used: {str(error).strip(chr(39))}") from error
-        return made
+        raise GuardUnavailable(f"the last will cannot be used: its user was not looked up within {ANSWER_S:g} s")
 
     def _say_powerless(self, key: Key, reason: str) -> None:
         if key not in self._powerless:
@@ -180,14 +186,14 @@ class ProcessGuard:
         request = _Request(message)
         if self._link is None:
             request.refused = "there is none at the moment"
-            request.done.set()
+            request.done.give()
             return request
         self._tell_helper(self._link)
         self._number += 1
         packet = encode({"n": self._number, **message})
         if len(packet) > PACKET_MAX:
             request.refused = f"arguments and environment are too long: {len(packet) >> 10} KiB, limit {_LIMIT}"
-            request.done.set()
+            request.done.give()
             return request
         self._pending[self._number] = request
         self._link.send(packet)
@@ -216,7 +222,7 @@ class ProcessGuard:
             self._wills[said["key"]] = said["will"]
         elif request.refused is not None and said["do"] != "arm":
             self._log.emit(Event.DAEMON_INTERNAL_ERROR, reason=f"the guard refused {said['do']}: {request.refused}")
-        request.done.set()
+        request.done.give()
 
     def _greeted(self, message: Message) -> None:
         if "ready" in message:
@@ -274,7 +280,7 @@ class ProcessGuard:
         self._pending.clear()
         for request in pending:
             request.refused = request.refused or "it was lost"
-            request.done.set()
+            request.done.give()
         if self._dismissed:
             link.disown()
             return

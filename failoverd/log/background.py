@@ -4,9 +4,10 @@ A pipe that nobody reads, a terminal stopped with Ctrl-S, a disk that hangs: all
 they like, and a daemon that holds a lease must not stand still meanwhile. So every output has a thread of its own.
 """
 
+import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -32,59 +33,69 @@ class Background(Generic[Item]):
         self._lost = lost
         self._bound = bound
         self._name = name
-        self._items: deque[Item] = deque()
+        self._items: queue.SimpleQueue[Item | threading.Event] = queue.SimpleQueue()
+        """An event among the items is set once everything before it was written."""
+        self._lock = threading.Lock()
         self._dropped = 0
-        self._condition = threading.Condition()
-        self._writing = False
-        self._closed = False
+        self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
     def put(self, item: Item) -> None:
-        with self._condition:
-            if self._closed or len(self._items) >= self._bound:
+        if self._closing.is_set() or self._items.qsize() >= self._bound:
+            with self._lock:
                 self._dropped += 1
-                return
-            self._items.append(item)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-                self._thread.start()
-            elif not self._writing:
-                self._condition.notify()
+            return
+        self._items.put(item)
+        if self._thread is None:
+            self._begin()
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until everything put so far was written; False when that took too long."""
-        with self._condition:
-            return self._condition.wait_for(lambda: not self._items and not self._writing, timeout_s)
+        thread = self._thread
+        if thread is None or not thread.is_alive():
+            return self._items.empty()
+        written = threading.Event()
+        self._items.put(written)
+        return written.wait(timeout_s)
 
     def close(self, timeout_s: float = 2.0) -> None:
         """Write what is left, for at most ``timeout_s`` seconds, and end the thread. Later items are dropped."""
-        with self._condition:
-            self._closed = True
-            self._condition.notify_all()
-            thread = self._thread
+        self._closing.set()
+        self._items.put(threading.Event())  # wakes it
+        thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(timeout_s)
 
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._thread.start()
+
     def _run(self) -> None:
-        while True:
-            batch, dropped = self._take()
-            if dropped:
-                self._lost(dropped)
+        while not (self._closing.is_set() and self._items.empty()):
+            batch, marks = self._take()
+            if not self._closing.is_set():
+                self._tell_lost()
             if batch:
                 self._write(batch)
-            elif not dropped:
-                return
+            for mark in marks:
+                mark.set()
 
-    def _take(self) -> tuple[list[Item], int]:
-        """The next batch; ([], 0) once closed and empty."""
-        with self._condition:
-            self._writing = False
-            self._condition.notify_all()
-            self._condition.wait_for(lambda: self._items or self._closed)
-            self._writing = True  # nobody needs to wake us any more
-            if len(self._items) < BATCH_MAX:
-                self._condition.wait_for(lambda: self._closed, GATHER_S)
-            batch = [self._items.popleft() for _ in range(min(BATCH_MAX, len(self._items)))]
-            dropped, self._dropped = (self._dropped, 0) if not self._closed else (0, 0)
-            self._writing = bool(batch)
-            return batch, dropped
+    def _take(self) -> tuple[list[Item], list[threading.Event]]:
+        """The next batch, and the marks that it came with."""
+        first = self._items.get()
+        if self._items.qsize() < BATCH_MAX:
+            self._closing.wait(GATHER_S)
+        found = [first]
+        with suppress(queue.Empty):
+            while len(found) < BATCH_MAX:
+                found.append(self._items.get_nowait())
+        batch = [item for item in found if not isinstance(item, threading.Event)]
+        return batch, [item for item in found if isinstance(item, threading.Event)]
+
+    def _tell_lost(self) -> None:
+        with self._lock:
+            dropped, self._dropped = self._dropped, 0
+        if dropped:
+            self._lost(dropped)

@@ -41,7 +41,7 @@ class Announcer:
         board = node.groups[group].board
         found = {name: {node.me: local.shown_state} for name, local in board.locals.items()}
         for peer, said in board.elsewhere.items():
-            for name, mark in said.by_name.items():
+            for name, mark in said.items():
                 if name in found:
                     found[name][peer] = STATE_OF_MARK[mark]
         return found

@@ -8,15 +8,17 @@ change wakes exactly the coroutines whose gates it may open.
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import compress
 from math import inf
+from operator import ne
 
+from failoverd.bell import Bell
 from failoverd.domain.graph import ComponentGraph
 from failoverd.domain.machine import Situation, next_operation
 from failoverd.domain.model import ComponentState, Group, HandoverMode
 from failoverd.domain.placement import Placement, Wanted
 from failoverd.domain.report import RELEASED_MARKS, Mark
 from failoverd.domain.restart import RestartBudget
-from failoverd.runtime.bell import Bell
 
 
 def hash_of(names: tuple[str, ...]) -> str:
@@ -72,6 +74,9 @@ class Local:
         return _MARKS[self.state]
 
 
+_OPENING = RELEASED_MARKS | {Mark.ONLINE}
+"""What may open a gate here when a peer says it: a release; or what a ``make_first`` component has waited for."""
+
 _MARKS = {
     ComponentState.UNKNOWN: Mark.UNKNOWN,
     ComponentState.ONLINING: Mark.ONLINING,
@@ -91,10 +96,23 @@ class Elsewhere:
     names: tuple[str, ...]
     marks: str
     """One letter for each of ``names``."""
-    by_name: dict[str, str] = field(default_factory=dict)
+    place: Mapping[str, int] | None = None
+    """Where each of ``names`` stands; made once for all that is said of the same names."""
 
     def __post_init__(self) -> None:
-        self.by_name = dict(zip(self.names, self.marks, strict=True))
+        if self.place is None:
+            self.place = places(self.names)
+
+    def mark(self, name: str) -> str | None:
+        at = self.place.get(name) if self.place is not None else None
+        return None if at is None else self.marks[at]
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        return zip(self.names, self.marks, strict=True)
+
+
+def places(names: tuple[str, ...]) -> dict[str, int]:
+    return {name: position for position, name in enumerate(names)}
 
 
 @dataclass(slots=True)
@@ -143,6 +161,10 @@ class Board:
         self.names_hash = ""
         self._place: dict[str, int] = {}
         self._marks: list[str] = []
+        self._absent = 0
+        """How many components are known to be absent: counted along, for it is asked at every decision."""
+        self._busy = 0
+        self._unknown = 0
         self.on_change: list[Callable[[bool], None]] = []
         """Called at each change; with True where peers wait for it."""
         self._reorder()
@@ -177,6 +199,9 @@ class Board:
     def situation(self, name: str) -> Situation:
         local, component, now = self.locals[name], self.group.components.get(name), self.now()
         make_first = component is not None and component.handover is HandoverMode.MAKE_FIRST
+        # Only the gate that the present state can leave by is looked at: thousands are made in a large handover.
+        leaves = local.state is ComponentState.ONLINE or local.state is ComponentState.FAULTED
+        comes = local.state is ComponentState.OFFLINE
         return Situation(
             state=local.state,
             absent=local.absent,
@@ -184,10 +209,10 @@ class Board:
             force=self.authority.force,
             hands_off=self.hands_off or bool(self.frozen) or self._unplaced,
             rested=now >= local.rests_until,
-            dependents_absent=self._dependents_absent(name),
-            dependencies_online=self._dependencies_online(name),
-            may_act=self._may_act(now),
-            released=self.released(name),
+            dependents_absent=leaves and self.dependents_absent(name),
+            dependencies_online=comes and self._dependencies_online(name),
+            may_act=comes and self._may_act(now),
+            released=comes and self.released(name),
             make_first=make_first,
             succeeded=not make_first or self._succeeded(name),
             prepare=component is not None and component.has_prepare and not local.prepared and self._prepare_due(),
@@ -202,7 +227,7 @@ class Board:
     def _neighbours(name: str, edges: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
         return edges.get(name, ())
 
-    def _dependents_absent(self, name: str) -> bool:
+    def dependents_absent(self, name: str) -> bool:
         return all(self.locals[u].absent for u in self._neighbours(name, self._order.dependents))
 
     def _dependencies_online(self, name: str) -> bool:
@@ -226,7 +251,7 @@ class Board:
         said = self.elsewhere.get(holder)
         if said is None or self.placement is None or said.generation != self.placement.generation:
             return False
-        return said.by_name.get(name) in RELEASED_MARKS
+        return said.mark(name) in RELEASED_MARKS
 
     def _succeeded(self, name: str) -> bool:
         """For ``make_first``: whether it need not stay here any longer because it is online on the new owner."""
@@ -234,8 +259,7 @@ class Board:
         if placement is None or placement.wanted is Wanted.OFFLINE or self.owned:
             return True
         said = self.elsewhere.get(placement.owner)
-        at_present = said is not None and said.generation == placement.generation
-        return at_present and said is not None and said.by_name.get(name) == Mark.ONLINE
+        return said is not None and said.generation == placement.generation and said.mark(name) == Mark.ONLINE
 
     def _prepare_due(self) -> bool:
         return self.suspected_source or (self.wanted_here() and self.authority.ready)
@@ -244,24 +268,31 @@ class Board:
 
     @property
     def all_absent(self) -> bool:
-        return all(local.absent and not local.busy for local in self.locals.values())
+        return self._absent == len(self.locals) and not self._busy
 
     @property
     def all_online(self) -> bool:
         """Everything is but what was given up, ignored or removed, and what depends on that."""
+        if not self._held_down and self._marks.count(Mark.ONLINE) < len(self._marks) and not self._any_ignored():
+            return False
         lost = [n for n, local in self.locals.items() if local.given_up or local.ignored or local.retiring]
         excused = frozenset(lost).union(*(self._order.all_dependents(name) for name in lost))
         return all(local.state is ComponentState.ONLINE or name in excused for name, local in self.locals.items())
 
     @property
     def probed(self) -> bool:
-        return all(local.state is not ComponentState.UNKNOWN for local in self.locals.values())
+        return self._unknown == 0
 
     @property
     def present_count(self) -> int:
-        return sum(not local.absent for local in self.locals.values())
+        return len(self.locals) - self._absent
+
+    def _any_ignored(self) -> bool:
+        return any(local.ignored for local in self.locals.values())
 
     def given_up_critical(self) -> str | None:
+        if not self._held_down:
+            return None
         for name, local in self.locals.items():
             component = self.group.components.get(name)
             if local.given_up and component is not None and component.critical:
@@ -275,25 +306,30 @@ class Board:
     def _reorder(self) -> None:
         self.names = tuple(sorted(self.locals))
         self.names_hash = hash_of(self.names)
-        self._place = {name: position for position, name in enumerate(self.names)}
-        self._marks = [self.locals[name].mark() for name in self.names]
+        self._place = places(self.names)
+        self._remark()
+        self._absent = sum(local.absent for local in self.locals.values())
+        self._busy = sum(local.busy for local in self.locals.values())
+        self._unknown = sum(local.state is ComponentState.UNKNOWN for local in self.locals.values())
 
     def _remark(self) -> None:
         self._marks = [self.locals[name].mark() for name in self.names]
 
     # --- changes ------------------------------------------------------------------------------------------------
 
-    def changed(self, name: str, *, was_online: bool, was_absent: bool) -> None:
+    def changed(self, name: str, *, was: ComponentState, was_absent: bool) -> None:
         """A component's own state changed. Wakes those neighbours whose gates that has opened: in a group of hundreds,
         waking all of them at every change would be most of the work."""
         local = self.locals[name]
         self._marks[self._place[name]] = local.mark()
+        self._absent += local.absent - was_absent
+        self._unknown += (local.state is ComponentState.UNKNOWN) - (was is ComponentState.UNKNOWN)
         local.own.ring()
         local.gates.ring()
-        if local.state is ComponentState.ONLINE and not was_online:
+        if local.state is ComponentState.ONLINE and was is not ComponentState.ONLINE:
             self.wake(u for u in self._neighbours(name, self._order.dependents) if self._dependencies_online(u))
         if local.absent and not was_absent:
-            self.wake(d for d in self._neighbours(name, self._order.depends_on) if self._dependents_absent(d))
+            self.wake(d for d in self._neighbours(name, self._order.depends_on) if self.dependents_absent(d))
         self._notify(pressing=self._pressing(name, was_absent=was_absent))
 
     def _pressing(self, name: str, *, was_absent: bool) -> bool:
@@ -303,23 +339,34 @@ class Board:
         component = self.group.components.get(name)
         return component is not None and component.handover is HandoverMode.MAKE_FIRST
 
-    def rested(self) -> None:
+    def begin(self, name: str) -> None:
+        """An operation of a component begins."""
+        self.locals[name].busy = True
+        self._busy += 1
+
+    def rested(self, name: str) -> None:
         """An operation is over, whatever came of it."""
+        self.locals[name].busy = False
+        self._busy -= 1
         self._notify()
 
     def held_down_changed(self) -> None:
+        """What may not be wanted is something else now."""
+        self._hold_down()
+        self.wake_all()
+
+    def _hold_down(self) -> None:
         """Recompute what may not be wanted: everything held down, and all that depends on it."""
         down = {name for name, local in self.locals.items() if local.held_down}
         above = [self._order.all_dependents(name) for name in down if name in self._order.dependents]
         self._held_down = frozenset(down.union(*above))
         self._remark()
-        self.wake_all()
 
     def place(self, placement: Placement | None) -> None:
         old, self.placement = self.placement, placement
-        became_owner = self.owned and (old is None or placement is None or old.generation != placement.generation)
-        if became_owner or (self.owned and old is not None and old.wanted != getattr(placement, "wanted", None)):
-            self.forgive()
+        anew = self.owned and (old is None or placement is None or old.generation != placement.generation)
+        if anew or (self.owned and old is not None and old.wanted != getattr(placement, "wanted", None)):
+            self._forgive()
         if placement is not None and (old is None or old.generation != placement.generation):
             for local in self.locals.values():
                 local.prepared = False
@@ -337,14 +384,19 @@ class Board:
         self.wake_all()
 
     def forgive(self, component: str | None = None) -> None:
-        """A new decision to run the group here, or an operator's word: earlier faults on this node no longer count."""
+        """An operator's word: earlier faults on this node no longer count."""
+        self._forgive(component)
+        self.wake_all()
+
+    def _forgive(self, component: str | None = None) -> None:
+        """A new decision to run the group here, or an operator's word."""
         for local in [each for name, each in self.locals.items() if component in {None, name}]:
             # What is still there in some broken form is taken offline before it is tried anew.
             local.bounce = local.bounce or (bool(local.given_up) and local.state is ComponentState.FAULTED)
             local.given_up = ""
             local.rests_until = 0.0
             local.budget.forget()
-        self.held_down_changed()
+        self._hold_down()
 
     def heard(self, node: str, said: Elsewhere) -> None:
         """Take over what a peer says; wakes those whose mark changed, or all where it speaks of something new."""
@@ -352,14 +404,9 @@ class Board:
         if before is not None and before.names == said.names and before.generation == said.generation:
             if before.marks == said.marks and before.incarnation == said.incarnation:
                 return
-            opens = RELEASED_MARKS | {Mark.ONLINE}  # a release; or what a make_first component here has waited for
-            changed = [
-                name
-                for name, old, new in zip(said.names, before.marks, said.marks, strict=True)
-                if old != new and new in opens
-            ]
             self.elsewhere[node] = said
-            self.wake(name for name in changed if name in self.locals)
+            changed = compress(zip(said.names, said.marks, strict=True), map(ne, before.marks, said.marks))
+            self.wake(name for name, mark in changed if mark in _OPENING and name in self.locals)
             self._notify()
             return
         self.elsewhere[node] = said

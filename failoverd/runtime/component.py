@@ -16,6 +16,7 @@ from failoverd.domain.model import Action, Component, ComponentState
 from failoverd.domain.restart import Recovery
 from failoverd.errors import GuardUnavailable
 from failoverd.log.catalogue import Event
+from failoverd.pace import Pace
 from failoverd.ports import (
     Agent,
     Call,
@@ -62,6 +63,7 @@ class Surroundings:
     clock: Clock
     log: EventLog
     slots: Slots
+    pace: Pace
     recorder: Recorder
     guard: Guard
 
@@ -71,12 +73,18 @@ class ComponentRunner:
         self._board = board
         self._around = around
         self.component = component
-        self._agent = agent
+        self._employ(agent)
         self._successor: tuple[Component, Agent] | None = None
         self._in_flight: anyio.CancelScope | None = None
+        self._held_will: Will | None = None
+        """What the guard holds, where it took it before the online."""
         self._only_forced = False
         """Stuck though nobody has tried a proper offline: only self-stop did not succeed."""
         self.done = False
+
+    def _employ(self, agent: Agent) -> None:
+        self._agent = agent
+        self._testator = agent if isinstance(agent, Testator) else None  # once: what a protocol is asked is dear
 
     @property
     def name(self) -> str:
@@ -94,6 +102,8 @@ class ComponentRunner:
             heard = self.local.gates.count
             self._settle()
             operation = None if self.done else self._next_operation()
+            if operation not in {None, Action.CLEAN} and await self._around.pace.turn():
+                operation = self._next_operation()  # it had to wait: what was true before may not be any more
             if operation is None:
                 await self._rest(heard)
             elif operation in WITHOUT_TURN:
@@ -106,24 +116,33 @@ class ComponentRunner:
         return None if board.at_rest(self.name) else next_operation(board.situation(self.name))
 
     async def _perform_in_turn(self, operation: Action) -> None:
+        slots = self._around.slots
+        at_once = slots.take_at_once()
+        if not at_once and not await self._queue(operation):
+            return
+        try:
+            # What was true before the turn came may not be any more: ask again right before the action.
+            if at_once or self._next_operation() is operation:
+                await self._perform(operation)
+        finally:
+            slots.give_back()
+
+    async def _queue(self, operation: Action) -> bool:
+        """Whether we have a turn now."""
         with anyio.CancelScope() as queue:
             self._in_flight = queue  # self-stop does not wait until there is a turn
-            async with self._around.slots.turn(self._around.recorder.priority(self.name, operation)):
+            try:
+                await self._around.slots.take(self._around.recorder.priority(self.name, operation))
+            finally:
                 self._in_flight = None
-                # What was true before the turn came may not be any more: ask again right before the action.
-                if self._next_operation() is operation:
-                    await self._perform(operation)
+        return not queue.cancelled_caught
 
     async def _rest(self, heard: int) -> None:
         """Until something that may concern the component has changed, or its back-off ends."""
         if self.done:
             return
         gates, left = self.local.gates, self.local.rests_until - self._around.clock.now()
-        if left <= 0:
-            await gates.beyond(heard)
-            return
-        with anyio.move_on_after(left):
-            await gates.beyond(heard)
+        await gates.beyond(heard, left if left > 0 else None)
 
     def _settle(self) -> None:
         """Whatever held the component down ends once it is down."""
@@ -134,14 +153,11 @@ class ComponentRunner:
                 self._enter(ComponentState.UNKNOWN, reason=local.deferred)
         if not local.absent or local.busy:
             return
-        if local.retiring and self._dependents_absent():
+        if local.retiring and self._board.dependents_absent(self.name):
             self.done = True
             self._board.forget(self.name)
         elif self._successor is not None:
             self._succeed()
-
-    def _dependents_absent(self) -> bool:
-        return self._board.situation(self.name).dependents_absent
 
     # --- operations ---------------------------------------------------------------------------------------------
 
@@ -153,12 +169,11 @@ class ComponentRunner:
             Action.OFFLINE: self._take_offline,
             Action.CLEAN: self._force_offline,
         }[operation]
-        self.local.busy = True
+        self._board.begin(self.name)
         try:
             await perform()
         finally:
-            self.local.busy = False
-            self._board.rested()
+            self._board.rested(self.name)
 
     async def _probe(self) -> None:
         """At the start, and again for what could not be learned or would not go away."""
@@ -293,27 +308,31 @@ class ComponentRunner:
     async def _arm(self) -> bool:
         """Nothing of it is online before the guard can take it down; whether it still is to be brought online then."""
         guard, group = self._around.guard, self._board.group.name
-        with anyio.CancelScope() as scope:
-            self._in_flight = scope
-            try:
-                await guard.arm(group, self.name, self._will())
-            except GuardUnavailable as error:
-                self.local.reason = str(error)
-                self._rest_for(FORCE_RETRY_S)
-                return False
-            finally:
-                self._in_flight = None
-        if not scope.cancelled_caught and next_operation(self._board.situation(self.name)) is Action.ONLINE:
+        try:
+            will = self._will()
+            await guard.arm(group, self.name, will)  # bounded, and self-stop has nothing to do with it yet
+            self._held_will = will
+        except GuardUnavailable as error:
+            self.local.reason = str(error)
+            self._rest_for(FORCE_RETRY_S)
+            return False
+        if next_operation(self._board.situation(self.name)) is Action.ONLINE:
             return True
-        guard.disarm(group, self.name)
+        self._disarm()
         return False
+
+    def _disarm(self) -> None:
+        self._held_will = None
+        self._around.guard.disarm(self._board.group.name, self.name)
 
     async def _leave_will(self) -> None:
         """It may be online: the guard holds its last will as it now is."""
-        await self._around.guard.hold(self._board.group.name, self.name, self._will())
+        will = self._will()
+        if will is None or will is not self._held_will:
+            await self._around.guard.hold(self._board.group.name, self.name, will)
 
     def _will(self) -> Will | None:
-        return self._agent.will(self._request(Action.CLEAN)) if isinstance(self._agent, Testator) else None
+        return None if self._testator is None else self._testator.will(self._request(Action.CLEAN))
 
     # --- calling the agent --------------------------------------------------------------------------------------
 
@@ -399,7 +418,8 @@ class ComponentRunner:
 
     def _succeed(self) -> None:
         if self._successor is not None:
-            self.component, self._agent = self._successor
+            self.component, agent = self._successor
+            self._employ(agent)
             self._successor = None
             self._enter(ComponentState.UNKNOWN)  # the new parameters may find something that is there already
 
@@ -407,15 +427,15 @@ class ComponentRunner:
 
     def _enter(self, state: ComponentState, event: Event | None = None, **fields: object) -> None:
         local = self.local
-        was_online, was_absent = local.state is ComponentState.ONLINE, local.absent
+        was, was_absent = local.state, local.absent
         local.state, local.since = state, self._around.clock.now()
         local.absent = state is ComponentState.OFFLINE
         if local.absent:
-            self._around.guard.disarm(self._board.group.name, self.name)
+            self._disarm()
         local.reason = str(fields.get("reason", ""))
         if state is ComponentState.OFFLINE and self.component.restart.backoff_s and local.budget.attempts:
             self._rest_for(self.component.restart.backoff_s)
-        self._board.changed(self.name, was_online=was_online, was_absent=was_absent)
+        self._board.changed(self.name, was=was, was_absent=was_absent)
         if local.absent and local.bounce:  # in whatever way it came to be absent: it may come back
             local.bounce = False
             self._board.held_down_changed()

@@ -147,7 +147,7 @@ class HandoverBook:
             present = {n for n, local in self._board.locals.items() if local.state not in known}
         else:
             said = self._board.elsewhere.get(node)
-            present = {n for n, mark in said.by_name.items() if mark in PRESENT_MARKS} if said else set()
+            present = {n for n, mark in said.items() if mark in PRESENT_MARKS} if said else set()
         return frozenset(present & self._board.group.components.keys())
 
     def _carry_over(self, before: Handover | None) -> None:
@@ -178,7 +178,7 @@ class HandoverBook:
         said = board.elsewhere.get(placement.owner)
         if said is None or said.generation != placement.generation:
             return False
-        return board.all_absent and self._settled(said.by_name)
+        return board.all_absent and self._settled(dict(said.items()))
 
     def _settled(self, marks: Mapping[str, str]) -> bool:
         """Everything is online there but what was given up or is left faulted, and what depends on that."""
@@ -198,7 +198,7 @@ class HandoverBook:
         if placement.owner == self._me:
             return [name for name in critical if self._board.locals[name].state is not ComponentState.ONLINE]
         said = self._board.elsewhere.get(placement.owner)
-        return [name for name in critical if said is None or said.by_name.get(name) != Mark.ONLINE]
+        return [name for name in critical if said is None or said.mark(name) != Mark.ONLINE]
 
     def fail(self, reason: str) -> None:
         """It cannot be completed as things are."""

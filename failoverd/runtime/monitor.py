@@ -71,9 +71,7 @@ class Monitor:
 
     async def _changed_before(self, at: float, seen: int) -> bool:
         own = self._runner.local.own
-        with anyio.move_on_after(max(0.0, at - self._clock.now())):
-            await own.beyond(seen)
-        return own.count > seen
+        return await own.beyond(seen, at - self._clock.now())
 
     async def _probe(self, seen: int) -> Probe | None:
         """None where the component's state changed meanwhile: what was found may be of before or after."""

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
+from failoverd.bell import Bell
 from failoverd.domain.decide import Blocked, Obstacle, decide, next_deadline
 from failoverd.domain.durations import LearnedDurations
 from failoverd.domain.eligibility import choose
@@ -23,11 +24,11 @@ from failoverd.domain.view import View
 from failoverd.errors import CoordinatorUnavailable
 from failoverd.guard.none import NoGuard
 from failoverd.log.catalogue import Event
+from failoverd.pace import Pace
 from failoverd.ports import Change, Clock, Coordinator, EventLog, Guard, Received, Transport
 from failoverd.records import Kind, placement_key
 from failoverd.runtime.actor import Actor, subject_of
 from failoverd.runtime.announcer import Announcer
-from failoverd.runtime.bell import Bell
 from failoverd.runtime.board import Authority, Board, Elsewhere
 from failoverd.runtime.component import Surroundings
 from failoverd.runtime.evidence import EvidenceLog
@@ -45,13 +46,15 @@ from failoverd.runtime.slots import Slots
 from failoverd.runtime.view_builder import ViewBuilder
 
 DEBOUNCE_S = 0.01
+"""Changes of components are judged together within this time; news of placements and peers at once."""
 IDLE_S = 1.0
 """Although nothing is heard: what counts times (faults, moves) is looked at this often."""
-TOGETHER_S = 0.001
-"""Releases that follow each other faster go together, with the next round of the event loop."""
+TOGETHER_S = 0.002
+BURST_S = 0.006
+"""Releases are sent at once, but in a storm of them no more often than every ``TOGETHER_S`` (in the long run: what was
+not used of ``BURST_S`` may be): to say and to hear each alone would delay them all."""
 SEND_PAUSE_S = 0.02
 """So long after a datagram, changes that no peer waits for are left to the next one."""
-"""Changes of components are judged together within this time; news of placements and peers at once."""
 PROBE_PATIENCE_S = 15.0
 """How long the first probes may hold up the node as a whole; what is still unknown then stays so by itself."""
 DROPS_REPORT_S = 10.0
@@ -95,6 +98,7 @@ class Node:
         self.groups: dict[str, GroupRunner] = {}
         self.books: dict[str, HandoverBook] = {}
         self.slots = Slots(settings.nodes[settings.me].max_parallel)
+        self.pace = Pace()
         self.contact = Contact(ports.log)
         self.mirror = Mirror(ports.coordinator, ports.clock, ports.log, self.contact)
         self.peers = Peers(settings.me, settings.dead_after_s, ports.clock, ports.log)
@@ -141,10 +145,11 @@ class Node:
         self._ticked = ports.clock.now()
         self._tasks: TaskGroup | None = None
         self._over = anyio.Event()
-        self._wake = anyio.Event()
+        self._wake = Bell()
         self._dirty = Bell()
         self._unsent = False
         self._sent_at = 0.0
+        self._next_send = 0.0
         self._decide_at = 0.0
         self._drops_at = ports.clock.now() + DROPS_REPORT_S
         self.became_ready = anyio.Event()
@@ -176,6 +181,7 @@ class Node:
             clock=self.clock,
             log=self.log,
             slots=self.slots,
+            pace=self.pace,
             recorder=book,
             guard=self.ports.guard,
         )
@@ -301,7 +307,7 @@ class Node:
         at = self.clock.now() + after_s
         if at < self._decide_at:
             self._decide_at = at
-            self._wake.set()
+            self._wake.ring()
 
     def wake_everything(self) -> None:
         for runner in self.groups.values():
@@ -311,6 +317,7 @@ class Node:
     async def _decide_for_ever(self) -> None:
         beat_at = self.clock.now()
         while True:
+            heard = self._wake.count
             now = self._ticked = self.clock.now()
             if now >= beat_at:
                 self.late_max_s = max(self.late_max_s, now - beat_at) if self.authority.ready else 0.0
@@ -321,11 +328,9 @@ class Node:
                 self._decide_at = self._decide(now)
                 if self._unsent and now - self._sent_at >= SEND_PAUSE_S:
                     self._send(now)
-            self._wake = anyio.Event()
             until = min(beat_at, self._decide_at)
             if until > now:
-                with anyio.move_on_after(until - now):
-                    await self._wake.wait()
+                await self._wake.beyond(heard, until - now)
             else:
                 await anyio.lowlevel.checkpoint()
 
@@ -434,14 +439,14 @@ class Node:
         self._unsent = True
         if pressing:
             now = self.clock.now()
-            if now - self._sent_at > TOGETHER_S:
+            if now >= self._next_send - BURST_S:
                 self._send(now)
             else:
                 self._dirty.ring()
         self.wake(after_s=DEBOUNCE_S)
 
     async def _send_changes(self) -> None:
-        """What a peer may wait for is sent at once; all such changes of one round of the event loop go together.
+        """What a peer may wait for is sent at once, or in a storm together with what follows soon.
 
         The rest is sent with the next round of decisions: peers only show it.
         """
@@ -450,10 +455,12 @@ class Node:
             if self._unsent:
                 self._send(self.clock.now())
             await self._dirty.beyond(seen)
+            await self.clock.sleep_until(self._next_send - BURST_S)
 
     def _send(self, now: float) -> None:
         if self.keeper.held is not None:
             self._unsent, self._sent_at = False, now
+            self._next_send = max(self._next_send, now) + TOGETHER_S
             self.ports.transport.send(self.reporter.state(now))
 
     def _hear(self, received: Received) -> None:
@@ -476,7 +483,9 @@ class Node:
             self._tasks.start_soon(self._reread, name)
         if names is None or len(names) != len(report.marks):
             return  # it looks after other components than we do, and has not been told so yet
-        board.heard(received.peer, Elsewhere(received.incarnation, report.generation, names, report.marks))
+        before = board.elsewhere.get(received.peer)
+        place = before.place if before is not None and before.names is names else None
+        board.heard(received.peer, Elsewhere(received.incarnation, report.generation, names, report.marks, place))
         self.books[name].reported(received.peer, received.at, report.steps)
 
     async def _reread(self, group: str) -> None:

@@ -2,15 +2,13 @@
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import count
 
 import anyio
 
 
 class Slots:
-    """Without a limit a turn is had at once, and nothing is ever waited for."""
+    """Whoever has taken a slot gives it back."""
 
     def __init__(self, limit: int | None) -> None:
         self._limit = limit
@@ -26,20 +24,20 @@ class Slots:
     def _free(self) -> bool:
         return self._limit is None or self._taken < self._limit
 
-    @asynccontextmanager
-    async def turn(self, priority: float) -> AsyncIterator[None]:
-        """Hold one slot; of those who wait, the highest ``priority`` (seconds of remaining path) is admitted first."""
-        if self._limit is None:
-            self._taken += 1
-        else:
-            await self._wait(priority)
-        try:
-            yield
-        finally:
-            self._taken -= 1
-            self._admit_soon()
+    def take_at_once(self) -> bool:
+        """Take a slot where there is no limit, so no turn either."""
+        if self._limit is not None:
+            return False
+        self._taken += 1
+        return True
 
-    async def _wait(self, priority: float) -> None:
+    def give_back(self) -> None:
+        self._taken -= 1
+        self._admit_soon()
+
+    async def take(self, priority: float) -> None:
+        """Wait for one's turn; of those who wait, the highest ``priority`` (seconds of remaining path) is admitted
+        first."""
         admitted = anyio.Event()
         place = (-priority, next(self._tickets), admitted)
         heapq.heappush(self._waiting, place)

@@ -15,6 +15,7 @@ from failoverd.runtime.mirror import Contact, Mirror
 from failoverd.runtime.peers import Peers
 
 MOVES_MAX = 64
+_NOT_THERE = RELEASED_MARKS | {Mark.UNKNOWN}
 
 
 @dataclass(slots=True)
@@ -124,6 +125,6 @@ def _online(said: PeerState | None) -> dict[str, int]:
     if said is None:
         return {}
     return {
-        name: sum(mark not in RELEASED_MARKS and mark != Mark.UNKNOWN for mark in report.marks)
+        name: len(report.marks) - sum(report.marks.count(mark) for mark in _NOT_THERE)
         for name, report in said.groups.items()
     }

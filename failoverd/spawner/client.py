@@ -1,6 +1,7 @@
 """The daemon's side of the spawner: ``ports.Spawner`` in front of the helper process."""
 
 import asyncio
+import math
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -9,12 +10,13 @@ from typing import Any, Self
 import anyio
 from anyio.abc import TaskGroup
 
+from failoverd.bell import Answer
 from failoverd.errors import SpawnerLost, SpawnFailed, StartupError
 from failoverd.log.catalogue import Event
+from failoverd.pace import Pace
 from failoverd.ports import Detached, EventLog, RunRequest, RunResult
 from failoverd.spawner import journal
 from failoverd.spawner.link import Link
-from failoverd.spawner.pace import Pace
 from failoverd.spawner.protocol import PACKET_MAX, encode
 
 START_S = 20.0
@@ -40,7 +42,7 @@ class _Waiter:
     __slots__ = ("done", "failure", "message", "output")
 
     def __init__(self) -> None:
-        self.done = anyio.Event()
+        self.done = Answer()
         self.message: dict[str, Any] = {}
         self.output = b""
         self.failure: SpawnFailed | None = None
@@ -49,11 +51,11 @@ class _Waiter:
         self.message, self.output = message, output
         if "failed" in message:
             self.failure = SpawnFailed(message["failed"])
-        self.done.set()
+        self.done.give()
 
     def fail(self, failure: SpawnFailed) -> None:
         self.failure = failure
-        self.done.set()
+        self.done.give()
 
 
 class HelperSpawner:
@@ -128,11 +130,9 @@ class HelperSpawner:
         waiter = self._waiters[number] = _Waiter()
         try:
             link.send(packet)
-            with anyio.move_on_after(allowed_s):
-                await waiter.done.wait()
-            if not waiter.done.is_set():
+            if not await waiter.done.within(allowed_s):
                 self._lose(link, "it did not answer in time")
-                await waiter.done.wait()
+                await waiter.done.within(math.inf)  # bounded: by the end of the helper
         except anyio.get_cancelled_exc_class():
             await self._cancel(number, waiter, link, request.grace_s)
             raise
@@ -154,11 +154,9 @@ class HelperSpawner:
     async def _cancel(self, number: int, waiter: _Waiter, link: Link, grace_s: float) -> None:
         """Return once the command is known to have ended, or its end is past waiting for."""
         with anyio.CancelScope(shield=True):
-            if not waiter.done.is_set():
+            if not waiter.done.given:
                 link.send(encode({"op": number, "do": "cancel"}))
-                with anyio.move_on_after(grace_s + _SLACK_S):
-                    await waiter.done.wait()
-            if not waiter.done.is_set():
+            if not await waiter.done.within(grace_s + _SLACK_S):
                 self._lose(link, "it did not end a command that was cancelled")
 
     # --- the helper ---------------------------------------------------------------------------------------------
@@ -260,7 +258,7 @@ class HelperSpawner:
 
 def _fail(waiters: list[_Waiter]) -> None:
     for waiter in waiters:
-        if not waiter.done.is_set():
+        if not waiter.done.given:
             waiter.fail(SpawnerLost("the helper process that starts commands has ended; what it ran was killed"))
 
 

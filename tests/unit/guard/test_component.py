@@ -11,6 +11,7 @@ import pytest
 from failoverd.domain.model import Action, Component, ComponentState, Group
 from failoverd.domain.placement import Placement, Wanted
 from failoverd.errors import GuardUnavailable
+from failoverd.pace import Pace
 from failoverd.ports import Call, MarkWill, Outcome, Presence, Probe, Result, Will
 from failoverd.runtime.board import Authority, Board
 from failoverd.runtime.component import ComponentRunner, Surroundings
@@ -108,7 +109,7 @@ async def component(stage: Stage, clock: VirtualClock) -> AsyncIterator[Board]:
     authority = Authority(me="a", usable_until=clock.now() + 1e6, ready=True, informed=True)
     board = Board(Group(name="g", nodes=("a", "b"), components={"c": part}), authority, clock.now)
     around = Surroundings(
-        cluster="t", node="a", clock=clock, log=EventList(), slots=Slots(None), recorder=stage, guard=stage
+        cluster="t", node="a", clock=clock, log=EventList(), slots=Slots(None), pace=Pace(), recorder=stage, guard=stage
     )
     runner = ComponentRunner(board, part, stage, around)
     async with anyio.create_task_group() as tasks:

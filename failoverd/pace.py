@@ -3,33 +3,36 @@
 import asyncio
 from collections import deque
 
-import anyio
-
 PER_TURN = 16
 
 
 class Pace:
     """In order of arrival. Nobody waits while there are fewer than ``PER_TURN`` in a turn."""
 
+    __slots__ = ("_left", "_waiting")
+
     def __init__(self) -> None:
         self._left = PER_TURN
-        self._waiting: deque[anyio.Event] = deque()
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
-    async def turn(self) -> None:
-        """Return when it is one's turn: at once, or a few turns of the event loop later."""
+    async def turn(self) -> bool:
+        """Return when it is one's turn: at once (False), or a few turns of the event loop later (True)."""
         if self._left == PER_TURN:
             asyncio.get_running_loop().call_soon(self._next)
-        if self._left > 0:
+        if self._left > 0 and not self._waiting:
             self._left -= 1
-            return
-        event = anyio.Event()
-        self._waiting.append(event)
-        await event.wait()  # whoever is cancelled here leaves an event that wakes nobody
+            return False
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        await turn
+        return True
 
     def _next(self) -> None:
         self._left = PER_TURN
         while self._waiting and self._left:
-            self._waiting.popleft().set()
-            self._left -= 1
+            turn = self._waiting.popleft()
+            if not turn.done():  # else cancelled while it waited
+                turn.set_result(None)
+                self._left -= 1
         if self._left < PER_TURN:
             asyncio.get_running_loop().call_soon(self._next)

@@ -1,0 +1,82 @@
+"""Bells and answers: what coroutines wait for, made so that both waiting and telling cost next to nothing.
+
+(``anyio.Event`` finds out at every creation and every wait which event loop it runs in, and a cancel scope which task;
+a handover of hundreds of components makes thousands of them. Both classes here are for the event loop's thread.)
+"""
+
+import asyncio
+
+_FAR_S = 1e8
+"""Three years: an event loop's timers know no infinity."""
+
+
+def _wake(waiter: "asyncio.Future[None]") -> None:
+    if not waiter.done():  # cancelled, and not yet gone
+        waiter.set_result(None)
+
+
+def _alarm(seconds: float, waiter: "asyncio.Future[None]") -> asyncio.TimerHandle:
+    return waiter.get_loop().call_later(min(max(seconds, 0.0), _FAR_S), _wake, waiter)
+
+
+class Bell:
+    """Counts its strokes. A waiter says which count it has acted on, so no stroke between look and wait is missed."""
+
+    __slots__ = ("_waiters", "count")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def ring(self) -> None:
+        self.count += 1
+        if self._waiters:
+            waiters, self._waiters = self._waiters, []
+            for waiter in waiters:
+                _wake(waiter)
+
+    async def beyond(self, count: int, within_s: float | None = None) -> bool:
+        """Wait until it has been rung more often than ``count``; False if that takes longer than ``within_s``."""
+        if self.count > count:
+            return True
+        waiter = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        timer = None if within_s is None else _alarm(within_s, waiter)
+        try:
+            await waiter
+        finally:
+            if timer is not None:
+                timer.cancel()
+            if waiter in self._waiters:
+                self._waiters.remove(waiter)
+        return self.count > count
+
+    async def next(self) -> None:
+        await self.beyond(self.count)
+
+
+class Answer:
+    """One coroutine waits for it, once it is ``given`` it stays so."""
+
+    __slots__ = ("_waiter", "given")
+
+    def __init__(self) -> None:
+        self.given = False
+        self._waiter: asyncio.Future[None] | None = None
+
+    def give(self) -> None:
+        self.given = True
+        if self._waiter is not None:
+            _wake(self._waiter)
+
+    async def within(self, seconds: float) -> bool:
+        """Wait for it; False if that takes longer than ``seconds``."""
+        if not self.given:
+            self._waiter = waiter = asyncio.get_running_loop().create_future()
+            timer = _alarm(seconds, waiter)
+            try:
+                await waiter
+            finally:
+                timer.cancel()
+                self._waiter = None
+        return self.given
