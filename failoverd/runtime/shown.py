@@ -81,7 +81,7 @@ def _unknown(node: "Node", group: str, where: str, why: Refusal) -> str:
         marks, reasons = dict(zip(board.names, board.marks(), strict=True)), own_reasons(board)
     else:
         said = board.elsewhere.get(where)
-        marks, reasons = said.by_name if said else {}, dict(reasons_there(node, group, where))
+        marks, reasons = dict(said.items()) if said else {}, dict(reasons_there(node, group, where))
     names = [name for name, mark in marks.items() if mark == Mark.UNKNOWN][:REASONS_MAX]
     parts = [f"{name}: {reasons[name]}" if name in reasons else name for name in names]
     return f" ({'; '.join(parts)})" if parts else ""
