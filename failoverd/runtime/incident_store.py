@@ -10,9 +10,9 @@ from typing import Any
 import anyio
 import anyio.to_thread
 
+from failoverd.bell import Bell
 from failoverd.log.catalogue import Event
 from failoverd.ports import EventLog
-from failoverd.runtime.bell import Bell
 
 FILES_MAX = 500
 BYTES_MAX = 256 * 1024

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 
 import anyio
 
+from failoverd.bell import Bell
 from failoverd.ports import Clock
-from failoverd.runtime.bell import Bell
 from failoverd.runtime.board import Authority
 from failoverd.runtime.group import GroupRunner
 

@@ -155,7 +155,7 @@ def _present(node: Node, name: str, holder: str) -> list[str] | None:
     if holder == node.me:
         marks: dict[str, str] = dict(zip(board.names, board.marks(), strict=True))
     elif holder in board.elsewhere:
-        marks = board.elsewhere[holder].by_name
+        marks = dict(board.elsewhere[holder].items())
     else:
         return None
     return [f"{each} ({STATE_OF_MARK[mark].value})" for each, mark in marks.items() if Mark(mark) not in RELEASED_MARKS]
