@@ -4,6 +4,7 @@
 #   make test     ruff, mypy, pytest
 #   make bench    the performance bounds, measured with real daemons; fails when one is broken
 #   make sim      simulated clusters that try to break the ownership rules (SEEDS=1..1000)
+#   make hosts    machines of namespaces whose network, power and daemons fail again and again (root; TRIES=50)
 #   make lint     ruff and mypy alone
 #   make format   ruff format, and what ruff can repair
 #   make clean    remove what the above made
@@ -13,7 +14,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test bench sim sim-mutants lint format clean
+.PHONY: demo test bench hosts sim sim-mutants lint format clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.runtime: pyproject.toml .ci/venv
@@ -39,6 +40,10 @@ test: lint
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+hosts: $(VENV)/.dev
+	@.ci/packages
+	@$(BIN)/python -m tests.hosts --tries $(or $(TRIES),50) $(ARGS)
 
 sim: $(VENV)/.dev
 	@$(BIN)/python -m tests.sim SEEDS=$(or $(SEEDS),1..1000)

@@ -35,7 +35,7 @@ megabytes. It sees this machine's files, so every program that is installed here
         b.pause(); b.resume()              # SIGSTOP, SIGCONT to everything on it
         at = a.cut_power()                 # dead and silent at once; its memory and its connections are gone
         a.power_on()                       # boots again, with its disk; starts nothing by itself
-        with PowerSwitch(lab): …           # hosts can cut each other's power (see ``tests.hosts.power``)
+        with PowerSwitch(lab=lab): …           # hosts can cut each other's power (see ``tests.hosts.power``)
 
 What runs failoverd and etcd on hosts is ``tests.hosts.cluster``. Every step is bounded in time. At the end of the
 ``with``, also by Ctrl-C or a failure, everything is removed. If the process is killed instead, the hosts die with it,

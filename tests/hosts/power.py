@@ -1,11 +1,8 @@
 """A power switch, as a rack has one: hosts can cut each other's power with it.
 
 It is reached by a pair of named pipes in the lab's directory, which stand for its own network: no cut between hosts
-concerns it, unless it is told to be out of reach. ``power.sh`` is how a host speaks to it::
-
-    power.sh DIRECTORY off|status HOST      # prints "off" or "on"; exit status 0: done, 1: not (it does not answer)
-
-It acts in a thread, so it cannot power hosts on.
+concerns it, unless it is told to be out of reach. ``fence_lab.sh`` is the fence agent by which hosts speak to it, with
+``directory`` (of the switch) as its parameter beside ``nodename``. It acts in a thread, so it cannot power hosts on.
 """
 
 import os
@@ -21,7 +18,7 @@ from typing import Self
 from tests.hosts.host import boottime
 from tests.hosts.lab import Lab
 
-SCRIPT = Path(__file__).parent / "power.sh"
+AGENT = Path(__file__).parent / "fence_lab.sh"
 REQUEST_MAX = 512
 POLL_S = 0.2
 
@@ -83,12 +80,12 @@ class PowerSwitch:
     def _obey(self, at: float, action: str, host: str, by: str, reply: str) -> None:
         if self.out_of_reach:
             return
-        if action == "off" and self.lab[host].on:
-            self.lab[host].cut_power()
-        if action == "off":
+        known = host in self.lab.hosts
+        if action == "off" and known:
+            self.lab[host].cut_power()  # nothing where it is off
             self.on_off(host)
         time.sleep(max(0.0, at + self.answers_after_s - boottime()))
-        state = "on" if self.lab[host].on else "off"
+        state = ("on" if self.lab[host].on else "off") if known else "unknown"
         self.requests.append(Request(at=at, action=action, host=host, by=by, answered_at=boottime()))
         try:
             descriptor = os.open(self.directory / reply, os.O_WRONLY | os.O_NONBLOCK)

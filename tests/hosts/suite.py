@@ -1,0 +1,64 @@
+"""The cases that are tried many times over, each with the cluster that it is tried on."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from tests.hosts import cases
+from tests.hosts.cases import LEASES, Try
+from tests.hosts.cluster import Cluster, on_hosts
+
+SHORT_TTL_S = 1.0
+"""Where a lease has to run out in each try."""
+TTL_S = 3.0
+"""The default."""
+OUTAGE_S = 30.0
+"""For how long all of etcd is gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    name: str
+    once: Callable[[Cluster], Try]
+    ttl_s: float = TTL_S
+    took: str = "first online after"
+    """What ``took_s`` is."""
+    one_in: int = 1
+    """A slow case is tried for one of so many tries that are asked for."""
+    measured: bool = False
+    """It is about ``took_s``: nothing else runs meanwhile."""
+    bound_s: float | None = None
+    """Of the median of ``took_s``."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Of ``on_hosts``."""
+
+    def cluster(self) -> AbstractContextManager[Cluster]:
+        return on_hosts(ttl=f"{self.ttl_s:g}s", links=2, **self.options)
+
+    def tries(self, wanted: int) -> int:
+        return max(1, wanted // self.one_in)
+
+
+def _stays(
+    name: str, breakage: Callable[[Cluster], AbstractContextManager[None]], *, hold_s: float = TTL_S * LEASES
+) -> Case:
+    return Case(name=name, once=partial(cases.quiet, breakage=breakage, hold_s=hold_s), one_in=5)
+
+
+CASES = (
+    *(
+        Case(name=f"owner-{name}", once=partial(cases.cut_off, how=how), ttl_s=SHORT_TTL_S)
+        for name, how in cases.CUT_OFF.items()
+    ),
+    Case(name="daemon-restarted", once=cases.restarted, took="ready again after"),
+    _stays("link-between-two", cases.pair_cut),
+    _stays("etcd-member-killed", cases.one_member_killed),
+    _stays("etcd-leader-killed", cases.leader_killed),
+    _stays("one-link-of-two", cases.one_link_dead),
+    _stays("one-way-loss", cases.one_way_loss),
+    _stays("third-of-heartbeats-lost", cases.third_lost),
+)
+
+SUITE = {case.name: case for case in CASES}
