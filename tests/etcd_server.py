@@ -100,12 +100,15 @@ class EtcdMember:
         finally:
             os.kill(self.process.pid, signal.SIGCONT)
 
+    def trust(self) -> ssl.SSLContext | None:
+        """For our own questions."""
+        return self.tls.client if self.tls is not None else None
+
     def ask(self, path: str, timeout_s: float = 1.0, **body: Any) -> dict[str, Any]:
         """Raises ``OSError``."""
-        context = self.tls.client if self.tls is not None else None
         # The URL is our own member's.
         request = urllib.request.Request(self.client_url + path, json.dumps(body).encode())  # noqa: S310
-        with urllib.request.urlopen(request, timeout=timeout_s, context=context) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=timeout_s, context=self.trust()) as answer:  # noqa: S310
             return dict(json.load(answer))
 
     def serves(self) -> bool:

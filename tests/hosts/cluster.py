@@ -11,12 +11,11 @@
 
 import json
 import secrets
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,18 +25,17 @@ import pytest
 import yaml
 
 from failoverd.control.client import NoDaemon, TimedOut, call
-from tests.etcd_server import INSTALLED, REASON, EtcdMember, EtcdServers
-from tests.hosts.commands import LabFailed, inside
-from tests.hosts.host import Host, Running, boottime, environment
+from tests.etcd_server import INSTALLED, REASON, EtcdServers
+from tests.hosts.commands import LabFailed
+from tests.hosts.etcd import ManagedServers, etcd_on, managed_on
+from tests.hosts.host import PATIENCE_S, Host, Running, boottime, environment, until
 from tests.hosts.lab import Lab, missing
+from tests.hosts.power import AGENT, PowerSwitch
 from tests.hosts.records import Moved, Records, moved, stints, untouched
 
 GROUP = "trial"
 CONFIG = "/etc/failoverd/failoverd.yaml"
 RUN_DIR = "/run/failoverd"
-POLL_S = 0.01
-PATIENCE_S = 30.0
-CLIENT_PORT, PEER_PORT = 2379, 2380
 HERE = Path(__file__).parent
 COMPONENTS = {"disk": (), "store": ("disk",), "site": ("store", "worker")}
 """``exec`` components, and what they depend on."""
@@ -47,72 +45,6 @@ _PLAIN = frozenset({"event", "ts", "level", "cluster", "node"})
 
 WHY_NOT = missing() or ("" if INSTALLED else REASON)
 needs_cluster = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT or "-")
-
-
-def until(what: str, true: Callable[[], Any], within_s: float = PATIENCE_S, why: Callable[[], Any] = str) -> Any:
-    """What ``true`` returned once it was not false. Raises ``LabFailed``, with what ``why`` says then."""
-    deadline = boottime() + within_s
-    while not (found := true()):
-        if boottime() > deadline:
-            raise LabFailed(f"not within {within_s:g}s: {what}\n{why()}")
-        time.sleep(POLL_S)
-    return found
-
-
-# --- etcd -------------------------------------------------------------------------------------------------------
-
-
-@dataclass(kw_only=True)
-class HostMember(EtcdMember):
-    """A member on a host; it goes with the host's power, and its data stay."""
-
-    host: Host
-    server: Running | None = None
-
-    def start(self) -> None:
-        self.directory.mkdir(exist_ok=True)
-        self.server = self.host.spawn(*self.argv, log=self.host.lab / f"{self.name}.etcd.log")
-
-    def kill(self) -> None:
-        if self.server is not None:
-            self.server.kill()
-        self.server = None
-
-    @property
-    def running(self) -> bool:
-        return self.server is not None and self.server.alive
-
-    @contextmanager
-    def paused(self) -> Iterator[None]:
-        assert self.server is not None
-        self.server.signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            self.server.signal(signal.SIGCONT)
-
-    def ask(self, path: str, timeout_s: float = 1.0, **body: Any) -> dict[str, Any]:
-        with inside(self.host.network.namespace(self.host.name)):
-            return super().ask(path, timeout_s, **body)
-
-
-def etcd_on(hosts: Sequence[Host], options: Sequence[str] = ()) -> EtcdServers:
-    """One member on each; not running yet."""
-    initial = ",".join(f"{host.name}=http://{host.address()}:{PEER_PORT}" for host in hosts)
-    return EtcdServers(
-        members=[
-            HostMember(
-                name=host.name,
-                directory=host.disk / "etcd",
-                client_url=f"http://{host.address()}:{CLIENT_PORT}",
-                peer_url=f"http://{host.address()}:{PEER_PORT}",
-                initial=initial,
-                options=options,
-                host=host,
-            )
-            for host in hosts
-        ]
-    )
 
 
 # --- failoverd --------------------------------------------------------------------------------------------------
@@ -190,6 +122,7 @@ class Cluster:
     name: str
     nodes: dict[str, Node]
     etcd: EtcdServers
+    switch: PowerSwitch | None = None
     records: Records = field(init=False)
     began: float = 0.0
     """Wall clock, of ``forget``."""
@@ -206,8 +139,12 @@ class Cluster:
         return [self["a"], self["b"]]
 
     def start(self) -> None:
+        """Everything, from nothing."""
+        if not isinstance(self.etcd, ManagedServers):
+            self.etcd.power_on()
         for node in self.nodes.values():
             node.start()
+        self.etcd.start()
         for node in self.nodes.values():
             node.wait_ready()
 
@@ -309,13 +246,18 @@ class Cluster:
         """Of its host; returns when (wall clock, before anything was done)."""
         at = time.time()
         node.host.cut_power()
-        self.records.dead(node.name, boottime(), time.time())
+        self.dead(node.name)
         return at
+
+    def dead(self, name: str) -> None:
+        """Put on record that nothing runs on a host any more."""
+        self.records.dead(name, boottime(), time.time())
 
     def power_on(self, node: Node) -> None:
         """The host boots and starts what it starts at boot."""
         node.host.power_on()
-        self.etcd.power_on()
+        if not isinstance(self.etcd, ManagedServers):
+            self.etcd.power_on()
         node.start()
 
 
@@ -339,18 +281,40 @@ def components(directory: Path, seconds: float = 0.02) -> dict[str, Any]:
     }
 
 
+def nodes_of(lab: Lab) -> dict[str, Any]:
+    """As the configuration has them; w is a witness."""
+    return {
+        host.name: {
+            "address": [host.address(link) for link in range(lab.network.links)],
+            **({"role": "witness"} if host.name == "w" else {}),
+        }
+        for host in lab
+    }
+
+
+def endpoints(etcd: EtcdServers, node: str) -> list[str]:
+    """A node's own member first."""
+    return [member.client_url for member in sorted(etcd.members, key=lambda member: member.name != node)]
+
+
 @contextmanager
 def on_hosts(
     *,
     ttl: str = "3s",
     links: int = 1,
+    managed: bool = False,
+    fencing: bool = False,
     settings: Mapping[str, Any] | None = None,
     group: Mapping[str, Any] | None = None,
 ) -> Iterator[Cluster]:
-    """Hosts a, b and w (a witness) with etcd and failoverd, and a group that is online on a or b. ``settings`` go
-    beside ``groups`` in the configuration, ``group`` into its group."""
-    with Lab("a", "b", "w", links=links) as lab:
-        hosts = list(lab)
+    """Hosts a, b and w (a witness) with etcd and failoverd, and a group that is online on a or b.
+
+    ``managed``: failoverd runs the etcd members itself; else they are an existing cluster of ours. ``fencing``: a and b
+    can cut each other's power, by ``Cluster.switch``. ``settings`` go beside ``groups`` in the configuration, ``group``
+    into its group.
+    """
+    with ExitStack() as stack:
+        lab = stack.enter_context(Lab("a", "b", "w", links=links))
         subprocess.run(["mkfifo", str(lab.directory / "pipe")], check=True, timeout=10)
         key = lab.directory / "cluster.key"
         keygen = [sys.executable, "-m", "failoverd", "keygen", str(key)]
@@ -358,43 +322,28 @@ def on_hosts(
         cluster = Cluster(
             lab=lab,
             name=f"lab-{secrets.token_hex(4)}",
-            nodes={host.name: Node(host=host) for host in hosts},
-            etcd=etcd_on(hosts),
+            nodes={host.name: Node(host=host) for host in lab},
+            etcd=managed_on(list(lab)) if managed else etcd_on(list(lab)),
         )
+        if fencing:
+            cluster.switch = stack.enter_context(PowerSwitch(lab=lab, on_off=cluster.dead))
+        device = {"agent": str(AGENT), "params": {"directory": str(lab.directory / "power")}}
+        own_group = {"nodes": ["a", "b"], "max_moves": "1000 per 1h", **(group or {})}
         for node in cluster.nodes.values():
+            own = {"managed": True} if managed else {"endpoints": endpoints(cluster.etcd, node.name)}
             node.configure(
                 {
                     "cluster": cluster.name,
-                    "nodes": {
-                        host.name: {
-                            "address": [host.address(link) for link in range(links)],
-                            **({"role": "witness"} if host.name == "w" else {}),
-                        }
-                        for host in hosts
-                    },
+                    "nodes": nodes_of(lab),
                     "key_file": str(key),
-                    "coordinator": {"type": "etcd", "endpoints": endpoints(cluster, node)},
+                    "coordinator": {"type": "etcd", **own},
                     "heartbeat": {"interval": "100ms", "dead_after": "300ms"},
                     "lease": {"ttl": ttl},
+                    **({"fencing": {name: [device] for name in ("a", "b")}} if fencing else {}),
                     **(settings or {}),
-                    "groups": {
-                        GROUP: {
-                            "nodes": ["a", "b"],
-                            "max_moves": "1000 per 1h",
-                            **(group or {}),
-                            "components": components(lab.directory),
-                        }
-                    },
+                    "groups": {GROUP: {**own_group, "components": components(lab.directory)}},
                 }
             )
-        cluster.etcd.start()
         cluster.start()
         cluster.settle()
         yield cluster
-
-
-def endpoints(cluster: Cluster, node: Node) -> list[str]:
-    """A node's own member first."""
-    urls = [member.client_url for member in cluster.etcd.members]
-    mine = next(member.client_url for member in cluster.etcd.members if member.name == node.name)
-    return [mine, *(url for url in urls if url != mine)]

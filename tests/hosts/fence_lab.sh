@@ -40,7 +40,7 @@ reply=reply.$HOSTNAME.$$
 mkfifo "$directory/$reply" || exit 1
 exec 3<>"$directory/$reply"
 echo "$action $nodename $HOSTNAME $reply" >"$directory/request"
-read -rt 5 state <&3
+read -rt 2 state <&3
 got=$?
 rm -f "$directory/$reply"
 [[ $got == 0 ]] || exit 1

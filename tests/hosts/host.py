@@ -7,10 +7,11 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from failoverd import procfs
 from tests.hosts.commands import LabFailed
@@ -21,6 +22,8 @@ UP_TIMEOUT_S = 10.0
 DEAD_TIMEOUT_S = 10.0
 RUN_TIMEOUT_S = 20.0
 SIGNAL_SWEEPS_MAX = 100
+POLL_S = 0.01
+PATIENCE_S = 30.0
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "PYTHONWARNINGS")
 """What a host's processes are given of ours."""
 
@@ -28,6 +31,16 @@ ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "HOME", "PYTHONPATH", "PYTHONWARNINGS")
 def boottime() -> float:
     """CLOCK_BOOTTIME, seconds: the same on all hosts of a lab, which are one kernel."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def until(what: str, true: Callable[[], Any], within_s: float = PATIENCE_S, why: Callable[[], Any] = str) -> Any:
+    """What ``true`` returned once it was not false. Raises ``LabFailed``, with what ``why`` says then."""
+    deadline = boottime() + within_s
+    while not (found := true()):
+        if boottime() > deadline:
+            raise LabFailed(f"not within {within_s:g}s: {what}\n{why()}")
+        time.sleep(POLL_S)
+    return found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,8 +214,12 @@ class Host:
         for pid in self.pids():
             if inner_pid(pid) == inner:
                 with suppress(ProcessLookupError):
-                    return Running(host=self.name, pid=pid, inner=inner, descriptor=os.pidfd_open(pid))
+                    return self.held(pid)
         raise LabFailed(f"there is no process {inner} on host {self.name}")
+
+    def held(self, pid: int) -> Running:
+        """By its pid outside. Raises ``ProcessLookupError``."""
+        return Running(host=self.name, pid=pid, inner=inner_pid(pid) or 0, descriptor=os.pidfd_open(pid))
 
     def pids(self) -> Iterator[int]:
         """All its processes, as numbered outside; not those that enter it from outside, before they have."""
