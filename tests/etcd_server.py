@@ -15,7 +15,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -159,6 +159,16 @@ class EtcdServers:
     def follower(self) -> EtcdMember:
         leader = self.leader()
         return next(member for member in self.members if member.running and member is not leader)
+
+    def make_leader(self, member: EtcdMember, timeout_s: float = READY_TIMEOUT_S) -> None:
+        """Leadership goes there, without an election by time."""
+        deadline = time.monotonic() + timeout_s
+        while (leader := self.leader()) is not member:
+            assert time.monotonic() < deadline, f"{member.name} does not become the leader"
+            wanted = member.ask("/v3/maintenance/status")["header"]["member_id"]
+            with suppress(OSError):
+                leader.ask("/v3/maintenance/transfer-leadership", targetID=wanted)
+            time.sleep(POLL_S)
 
     def first(self, member: EtcdMember) -> tuple[str, ...]:
         """The endpoints, beginning with this one."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 
 from tests.bench.table import Row, machine, show
-from tests.hosts.cases import Try
+from tests.hosts.cases import STEPS, Try
 from tests.hosts.cluster import WHY_NOT
 from tests.hosts.commands import LabFailed
 from tests.hosts.suite import SUITE, Case
@@ -54,7 +54,10 @@ def run(case: Case, tries: int, labs: int) -> list[Told]:
     ]
     found = []
     for worker, share in zip(workers, shares, strict=True):
-        output, _ = worker.communicate(timeout=WORKER_TIMEOUT_S)
+        try:
+            output, _ = worker.communicate(timeout=WORKER_TIMEOUT_S)
+        finally:
+            worker.kill()  # nothing where it has ended
         lines = [json.loads(line) for line in output.splitlines()]
         lines += [{"problems": ["it was not tried: the lab ended"], "story": ""}] * (share - len(lines))
         found += [Told(story=line.pop("story"), done=Try(**line)) for line in lines]
@@ -80,7 +83,9 @@ def bounded(case: Case, told: Sequence[Told]) -> list[Row]:
         return []
     bound = None if case.bound_s is None else case.bound_s * 1000
     what = f"{case.took}, median of {len(took)}"
-    return [Row(case=case.name, what=what, measured=median(took) * 1000, bound=bound, unit="ms", digits=0)]
+    times = {step: [one.done.steps[step] for one in told if step in one.done.steps] for step in STEPS}
+    note = ", ".join(f"{step} {median(after) * 1000:.0f}" for step, after in times.items() if after)
+    return [Row(case=case.name, what=what, measured=median(took) * 1000, bound=bound, unit="ms", digits=0, note=note)]
 
 
 def main(argv: list[str]) -> int:

@@ -2,16 +2,22 @@
 tests.hosts`` for many tries and their figures."""
 
 import os
+import random
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from failoverd.config.nodes import DEFAULT_PORT
+from tests.etcd_server import EtcdMember
 from tests.hosts.cluster import Cluster, Node
 
 TRIES = int(os.environ.get("TRIES", "2"))
+STEADY_S = 0.5
+"""For so long, and up to twice that, nothing happens before something is measured."""
+STEPS = ("peer.suspected", "fence.begun", "fence.done", "peer.fenced", "handover.begun", "component.onlining")
 LEASES = 1.25
 """For so many leases it is waited whether something moves that must not: it would after 1.05."""
 
@@ -24,6 +30,8 @@ class Try:
     """From what was done to the first online that began on the other node."""
     margin_s: float = 0.0
     """From the last sign of anything on the one node to that."""
+    steps: dict[str, float] = field(default_factory=dict)
+    """When what was logged, seconds from what was done."""
 
 
 def good(cluster: Cluster, done: Try) -> None:
@@ -79,6 +87,41 @@ def cut_off(cluster: Cluster, how: Breakage) -> Try:
         cluster.wait_online(target)
         judged = cluster.moved(source, target)
     return Try(problems=judged.problems, took_s=judged.up_at - at, margin_s=judged.up_at - judged.down_at)
+
+
+# --- the owner's power is cut ---------------------------------------------------------------------------------------
+
+
+def power_cut(cluster: Cluster, *, leader_too: bool) -> Try:
+    """The owner dies at once, and the other node makes sure of it with its fence agent. ``leader_too``: etcd's leader
+    dies with it."""
+    source, target = cluster.settle()
+    assert cluster.switch is not None
+    cluster.etcd.make_leader(member_of(cluster, source if leader_too else target))
+    time.sleep(random.uniform(STEADY_S, 2 * STEADY_S))
+    cluster.forget()
+    cluster.switch.requests.clear()
+    at = cluster.cut_power(source)
+    cluster.wait_online(target)
+    judged = cluster.moved(source, target)
+    problems = list(judged.problems)
+    if {(one.host, one.by) for one in cluster.switch.off()} != {(source.name, target.name)}:
+        problems.append(f"shots: {cluster.switch.off()}")
+    return Try(problems=tuple(problems), took_s=judged.up_at - at, steps=steps(target, at))
+
+
+def member_of(cluster: Cluster, node: Node) -> EtcdMember:
+    return next(member for member in cluster.etcd.members if member.name == node.name)
+
+
+def steps(target: Node, at: float) -> dict[str, float]:
+    """When each step of a failover was first logged by the target, in seconds from ``at`` (wall clock)."""
+    found: dict[str, float] = {}
+    for event in target.log():
+        after = datetime.fromisoformat(event["ts"]).timestamp() - at
+        if after >= 0 and event["event"] in STEPS:
+            found.setdefault(event["event"], round(after, 4))
+    return found
 
 
 # --- nothing moves that need not -----------------------------------------------------------------------------------

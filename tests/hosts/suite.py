@@ -47,12 +47,29 @@ def _stays(
     return Case(name=name, once=partial(cases.quiet, breakage=breakage, hold_s=hold_s), one_in=5)
 
 
+def _power_cut(name: str, *, leader_too: bool, bound_s: float | None) -> Case:
+    settings = {
+        "heartbeat": {"interval": "20ms", "dead_after": "100ms"},
+        "lease": {"ttl": f"{TTL_S:g}s", "renew": "50ms"},
+    }
+    return Case(
+        name=name,
+        once=partial(cases.power_cut, leader_too=leader_too),
+        measured=True,
+        bound_s=bound_s,
+        one_in=2,
+        options={"fencing": True, "settings": settings},
+    )
+
+
 CASES = (
     *(
         Case(name=f"owner-{name}", once=partial(cases.cut_off, how=how), ttl_s=SHORT_TTL_S)
         for name, how in cases.CUT_OFF.items()
     ),
     Case(name="daemon-restarted", once=cases.restarted, took="ready again after"),
+    _power_cut("power-cut", leader_too=False, bound_s=0.35),
+    _power_cut("power-cut-of-etcd-leader", leader_too=True, bound_s=None),
     _stays("link-between-two", cases.pair_cut),
     _stays("etcd-member-killed", cases.one_member_killed),
     _stays("etcd-leader-killed", cases.leader_killed),
