@@ -43,6 +43,7 @@ class Contact:
         self.ok = False
         self._log = log
         self._ever = False
+        self.on_lost: list[Callable[[], None]] = []
         self.on_back: list[Callable[[], None]] = []
 
     def answered(self) -> None:
@@ -60,6 +61,8 @@ class Contact:
             self._ever = True
             self.ok = False
             self._log.emit(Event.COORDINATOR_LOST, reason=why)
+            for callback in self.on_lost:
+                callback()
 
 
 class Mirror:
@@ -80,7 +83,9 @@ class Mirror:
         """Everything that was written up to this revision is known."""
         self._revisions: dict[str, int] = {}
         self.on_news: list[Callable[[News], None]] = []
-        contact.on_back.append(self.see_leases_anew)
+        self._told_at = self._out_since = clock.now()
+        contact.on_lost.append(self._begin_outage)
+        contact.on_back.append(self._forgive_outage)
 
     async def run(self) -> None:
         """Keep the mirror true until cancelled."""
@@ -111,6 +116,7 @@ class Mirror:
         """Take over one change; an older one than what is known is ignored. Also called with our own commits."""
         if self._revisions.get(change.key, 0) >= change.revision:
             return
+        self._told_at = self._clock.now()
         self._revisions[change.key] = change.revision
         try:
             key = parse_key(change.key)
@@ -157,8 +163,13 @@ class Mirror:
         else:
             where[name] = Kept(decode(kind, change.key, change.value), change.revision, self._clock.now())
 
-    def see_leases_anew(self) -> None:
-        """After an outage nobody could renew: give every lease its full time from now."""
+    def _begin_outage(self) -> None:
+        self._out_since = self._told_at
+
+    def _forgive_outage(self) -> None:
+        """Nobody could renew while the coordinator was gone, as far as we know: that time counts for no lease. It began
+        when we last learnt anything from it, and not only when we found out that it was gone."""
         now = self._clock.now()
+        lasted_s = now - self._out_since
         for node, kept in self.leases.items():
-            self.leases[node] = replace(kept, seen_at=now)
+            self.leases[node] = replace(kept, seen_at=min(now, kept.seen_at + lasted_s))

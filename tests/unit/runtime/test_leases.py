@@ -18,6 +18,7 @@ from tests.virtual import VirtualClock, VirtualLoop
 pytestmark = pytest.mark.virtual
 TTL_S = 3.0
 USABLE_S = 2.0
+RENEW_S = 0.5
 OPS = {Action.ONLINE, Action.OFFLINE, Action.CLEAN}
 
 
@@ -69,6 +70,23 @@ async def test_after_an_outage_for_all_nobody_is_fenced_for_not_having_renewed(v
         c.outages.cut.clear()
         await c.sleep(10)
         assert c.events(Event.PEER_FENCED) == []
+
+
+async def test_a_moment_without_the_coordinator_does_not_prolong_a_dead_nodes_lease(
+    virtual_clock: VirtualClock,
+) -> None:
+    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+        await c.online("a")
+        c.kill("a")
+        killed_at = virtual_clock.now()
+        await c.sleep(1.5)
+        c.outages.cut.add("b")
+        await c.until(lambda: bool(c.events(Event.COORDINATOR_LOST, "b")), 2)
+        c.outages.cut.clear()
+        await c.until(lambda: bool(c.events(Event.COORDINATOR_BACK, "b")), 2)
+        lasted_s = virtual_clock.now() - killed_at - 1.5
+        await c.until(lambda: bool(c.events(Event.PEER_FENCED, "b")), 5)
+        assert virtual_clock.now() <= killed_at + 1.05 * TTL_S + lasted_s + RENEW_S + 0.1
 
 
 async def test_self_stop_needs_no_gate_and_waits_for_no_operation_in_flight(virtual_clock: VirtualClock) -> None:
