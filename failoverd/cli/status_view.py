@@ -6,12 +6,15 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from failoverd.cli.etcd_view import etcd_line, etcd_notes
 from failoverd.cli.words import PLAIN_COMPONENT_STATES, Document, counted, on_nodes, plain, seconds, style, word
 
 
 def overview(document: Document) -> RenderableType:
     """The whole cluster on one screen."""
-    parts: list[RenderableType] = [_headline(document), Text(), _nodes(document), Text(), _groups(document)]
+    etcd = document.get("etcd")
+    head = [_headline(document)] if etcd is None else [_headline(document), etcd_line(etcd)]
+    parts: list[RenderableType] = [*head, Text(), _nodes(document), Text(), _groups(document)]
     notes = list(_notes(document))
     if notes:
         parts += [Text(), Text("Not plain:", style="bold"), *notes]
@@ -131,6 +134,8 @@ def _components(group: Document) -> Text:
 def _notes(document: Document) -> Iterator[Text]:
     for fault in document.get("faults_of_config") or ():
         yield _note("configuration", str(fault))
+    for subject, text in etcd_notes(document.get("etcd") or {"state": "running"}):
+        yield _note(subject, text)
     for name, group in document.get("groups", {}).items():
         yield from group_notes(name, group)
 

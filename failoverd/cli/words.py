@@ -18,6 +18,11 @@ STYLES = {
     "offlining": "cyan",
     "handover": "cyan",
     "running": "cyan",
+    "leader": "green",
+    "follower": "green",
+    "learner": "yellow",
+    "no_leader": "bold red",
+    "unreachable": "bold red",
     "partial": "yellow",
     "suspected": "yellow",
     "one_way": "yellow",
@@ -50,6 +55,11 @@ def word(state: Any) -> str:
 def plain(text: Any) -> str:
     """Text from elsewhere (an agent, a file) on one line and unable to command the terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in str(text if text is not None else "-"))
+
+
+def size(count: int) -> str:
+    """``20 kB``, ``1.4 MB``."""
+    return f"{count / 1e6:.1f} MB" if count >= 1e6 else f"{count / 1e3:.0f} kB"
 
 
 def seconds(value: Any) -> str:

@@ -1,12 +1,15 @@
 """The coordinator's settings, by its type."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from failoverd.config.document import EtcdKeys, SqliteKeys, TlsKeys
 from failoverd.config.findings import Findings
+from failoverd.config.managed import check_times
 from failoverd.config.messages import listed, suggest
 from failoverd.config.peek import beside
-from failoverd.config.settings import CoordinatorSettings, EtcdSettings, SqliteSettings, TlsSettings
+from failoverd.config.settings import CoordinatorSettings, EtcdSettings, ManagedSettings, SqliteSettings, TlsSettings
 from failoverd.config.tree import Map, Scalar, locate
 
 TYPES = ("sqlite", "etcd")
@@ -24,7 +27,7 @@ def read_coordinator(root: Map, findings: Findings) -> CoordinatorSettings | Non
     if kind == "sqlite":
         return _sqlite(tree, findings)
     if kind == "etcd":
-        return _etcd(tree, root, findings)
+        return _etcd(tree, findings)
     hint = suggest(str(kind), TYPES)
     findings.fault(written.mark, f"the coordinator's type must be {listed(list(TYPES))}, not '{str(kind)[:40]}'{hint}")
     return None
@@ -35,22 +38,30 @@ def _sqlite(tree: Map, findings: Findings) -> SqliteSettings | None:
     return SqliteSettings(path=beside(tree.value_mark("path"), keys.path)) if keys else None
 
 
-def _etcd(tree: Map, root: Map, findings: Findings) -> EtcdSettings | None:
+def _etcd(tree: Map, findings: Findings) -> EtcdSettings | None:
     keys = findings.validate(EtcdKeys, tree, within="'coordinator'")
     if keys is None:
         return None
-    if keys.managed:
-        findings.warn(
-            root.key_mark("coordinator"),
-            "a coordinator with 'managed: true' is not yet acted on: the daemon refuses it",
-        )
     return EtcdSettings(
         endpoints=tuple(keys.endpoints or ()),
-        managed=keys.managed,
+        managed=_managed(tree, keys, findings) if keys.managed else None,
         tls=_tls(tree, keys.tls) if keys.tls else None,
         username=keys.username,
         password_file=_file(tree, "password_file", keys.password_file),
     )
+
+
+def _managed(tree: Map, keys: EtcdKeys, findings: Findings) -> ManagedSettings:
+    given: dict[str, Any] = {
+        "client_port": keys.client_port,
+        "peer_port": keys.peer_port,
+        "heartbeat_interval_s": keys.heartbeat_interval,
+        "election_timeout_s": keys.election_timeout,
+        "on_stop": keys.on_stop,
+    }
+    settings = replace(ManagedSettings(), **{name: value for name, value in given.items() if value is not None})
+    check_times(settings, tree.mark, findings)
+    return settings
 
 
 def _tls(tree: Map, keys: TlsKeys) -> TlsSettings:

@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from failoverd.config.settings import PlacementPolicy, RequiredFault, Where
+from failoverd.config.settings import OnMemberStop, PlacementPolicy, RequiredFault, Where
 from failoverd.config.types import Budget, Duration, Keys, PerDuration, PositiveDuration
 from failoverd.domain.lease import LeaseAction
 from failoverd.domain.model import GroupMode, HandoverMode, OnFault, OnOfflineFailure, OnStop, Role
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
 PathText = Annotated[str, Field(min_length=1, max_length=1000)]
+Port = Annotated[int, Field(ge=1, le=65535)]
 Lax = Field(strict=False)  # an enumeration's value is written as text
 
 
@@ -101,11 +102,29 @@ class EtcdKeys(Keys):
     tls: TlsKeys | None = None
     username: str | None = None
     password_file: PathText | None = None
+    client_port: Port | None = None
+    """Managed: where the members serve clients, TCP on each node's first address (default 7801)."""
+    peer_port: Port | None = None
+    """Managed: where the members talk to each other, likewise (default 7802)."""
+    heartbeat_interval: PositiveDuration | None = None
+    """Managed: of etcd's leader to its followers; at least the round trip between the nodes (default 30ms)."""
+    election_timeout: PositiveDuration | None = None
+    """Managed: silence after which a follower wants to be leader; writes wait for up to three times as long when the
+    leader is lost (default 300ms; at least five heartbeat intervals)."""
+    on_stop: Annotated[OnMemberStop, Lax] | None = None
+    """Managed: whether the member goes on voting when the daemon is stopped (leave, the default) or stops too."""
 
     @model_validator(mode="after")
     def _one_kind(self) -> "EtcdKeys":
         if self.managed == (self.endpoints is not None):
             raise ValueError("an etcd coordinator needs either 'endpoints' or 'managed: true'")
+        own = ("client_port", "peer_port", "heartbeat_interval", "election_timeout", "on_stop")
+        foreign = ("tls", "username", "password_file")
+        given = [key for key in (foreign if self.managed else own) if getattr(self, key) is not None]
+        if given and self.managed:
+            raise ValueError(f"'managed: true' makes its own certificates: {', '.join(given)} go with 'endpoints'")
+        if given:
+            raise ValueError(f"{', '.join(given)} go with 'managed: true', not with 'endpoints'")
         if (self.username is None) != (self.password_file is None):
             raise ValueError("username and password_file belong together: give both or neither")
         return self

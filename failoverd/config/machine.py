@@ -1,6 +1,7 @@
 """What this machine is: its name and addresses, as far as they can be told without asking the network."""
 
 import ipaddress
+import shutil
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ class Machine(Protocol):
 
     def is_here(self, host: str) -> bool:
         """Whether datagrams to ``host`` reach this machine, as far as can be known without DNS."""
+
+    def finds(self, program: str) -> bool:
+        """Whether a program is installed, on PATH."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,9 @@ class ThisMachine:
         if address is not None:
             return _is_local(address)
         return host.lower() in {self.hostname.lower(), self.hostname.lower().partition(".")[0]}
+
+    def finds(self, program: str) -> bool:
+        return shutil.which(program) is not None
 
 
 def canonical(host: str) -> str | None:

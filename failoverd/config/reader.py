@@ -14,6 +14,7 @@ from failoverd.config.fault import ConfigError
 from failoverd.config.findings import Findings
 from failoverd.config.groups import Context, Groups, read_groups
 from failoverd.config.machine import Machine, ThisMachine
+from failoverd.config.managed import check_members, warn_of_program
 from failoverd.config.messages import suggest
 from failoverd.config.nodes import check_on_this_machine, check_unique, read_nodes, this_node
 from failoverd.config.peek import DEFAULT_KEY_FILE, DEFAULT_RUN_DIR, DEFAULT_STATE_DIR, beside
@@ -29,6 +30,7 @@ from failoverd.config.source import Source, read
 from failoverd.config.tree import Map, Scalar, Seq, is_null, mappings
 from failoverd.domain.lease import LeaseAction, LeaseSettings, heartbeat_faults
 from failoverd.domain.model import NodeSpec
+from failoverd.domain.voters import voters
 from failoverd.ports import AgentType
 
 _MAPPINGS = ("nodes", "coordinator", "heartbeat", "lease", "fencing", "groups")
@@ -86,7 +88,7 @@ class _Check:
         top = self.findings.validate(TopKeys, self.root.without(_MAPPINGS), known={*_MAPPINGS, "include"})
         name = self._this_node(node)
         coordinator = read_coordinator(self.root, self.findings)
-        nodes = self._nodes(coordinator)
+        nodes = self._nodes(coordinator, name)
         heartbeat = self._heartbeat()
         lease = self._lease()
         fencing = self._fencing()
@@ -142,11 +144,18 @@ class _Check:
             return wanted
         return this_node(wanted, mark, nodes, self.machine, self.findings)
 
-    def _nodes(self, coordinator: CoordinatorSettings | None) -> dict[str, NodeSpec]:
+    def _nodes(self, coordinator: CoordinatorSettings | None, me: str | None) -> dict[str, NodeSpec]:
         nodes, links = read_nodes(self.root.get("nodes"), self.findings)
         check_unique(links, self.machine, self.findings)
         if isinstance(coordinator, SqliteSettings):
             check_on_this_machine(links, self.machine, self.findings)
+        elif coordinator is not None and coordinator.managed is not None and nodes:
+            mark = self.root.value_mark("coordinator")
+            check_members(
+                coordinator.managed, mark, nodes=nodes, links=links, machine=self.machine, findings=self.findings
+            )
+            if me in voters(nodes):
+                warn_of_program(self.machine, mark, self.findings)
         return nodes
 
     def _heartbeat(self) -> HeartbeatSettings | None:

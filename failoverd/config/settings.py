@@ -29,11 +29,30 @@ class TlsSettings:
     key: Path | None = None
 
 
+class OnMemberStop(StrEnum):
+    """What becomes of a node's etcd member when the daemon is stopped in good order."""
+
+    LEAVE = "leave"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagedSettings:
+    """Of the etcd member that failoverd runs itself."""
+
+    client_port: int = 7801
+    """TCP, of every member on its node's first address."""
+    peer_port: int = 7802
+    heartbeat_interval_s: float = 0.03
+    election_timeout_s: float = 0.3
+    on_stop: OnMemberStop = OnMemberStop.LEAVE
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EtcdSettings:
     endpoints: tuple[str, ...] = ()
     """``http://`` or ``https://`` URLs; empty where managed."""
-    managed: bool = False
+    managed: ManagedSettings | None = None
     tls: TlsSettings | None = None
     username: str | None = None
     password_file: Path | None = None

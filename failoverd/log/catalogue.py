@@ -42,6 +42,19 @@ class Event(StrEnum):
     COORDINATOR_LOST = "coordinator.lost"
     COORDINATOR_BACK = "coordinator.back"
     COORDINATOR_CORRUPT = "coordinator.corrupt"
+    ETCD_MEMBER_STARTED = "etcd.member_started"
+    ETCD_MEMBER_ADOPTED = "etcd.member_adopted"
+    ETCD_MEMBER_EXITED = "etcd.member_exited"
+    ETCD_MEMBER_FAILED = "etcd.member_failed"
+    ETCD_MEMBER_WAITING = "etcd.member_waiting"
+    ETCD_MEMBER_ADDED = "etcd.member_added"
+    ETCD_MEMBER_REMOVED = "etcd.member_removed"
+    ETCD_MEMBER_UNHEALTHY = "etcd.member_unhealthy"
+    ETCD_MEMBER_HEALTHY = "etcd.member_healthy"
+    ETCD_MEMBER_DEFRAGMENTED = "etcd.member_defragmented"
+    ETCD_LEADER_CHANGED = "etcd.leader_changed"
+    ETCD_ALARM = "etcd.alarm"
+    ETCD_CERTIFICATE_RENEWED = "etcd.certificate_renewed"
     FAILSAFE_ENTERED = "failsafe.entered"
     FAILSAFE_LEFT = "failsafe.left"
     FENCE_BEGUN = "fence.begun"
@@ -200,6 +213,55 @@ CATALOGUE: dict[Event, Entry] = {
     Event.COORDINATOR_CORRUPT: _critical(
         "A record in the coordinator was not written by failoverd or cannot be read. Nothing is decided on it and "
         "nothing was changed. Look at the key in the fields and at who else writes there."
+    ),
+    Event.ETCD_MEMBER_STARTED: _info(
+        "This node's etcd member was started (`coordinator: {managed: true}`). It takes up its vote by itself. If "
+        "`etcd.member_exited` follows, see its reason and the file `etcd/etcd.log` in the state_dir."
+    ),
+    Event.ETCD_MEMBER_ADOPTED: _info(
+        "This node's etcd member was found running when the daemon started, and goes on undisturbed. Nothing to do."
+    ),
+    Event.ETCD_MEMBER_EXITED: _error(
+        "This node's etcd member ended (`reason` has its last complaint). It is started again, with pauses that grow "
+        "to 5 s. The others carry on while a majority runs. If it repeats, look at `etcd/etcd.log` in the state_dir."
+    ),
+    Event.ETCD_MEMBER_FAILED: _error(
+        "This node's etcd member cannot be started; `reason` says why and what to do. It is tried again and again. The "
+        "node uses the other members meanwhile. Said once for each reason."
+    ),
+    Event.ETCD_MEMBER_WAITING: _warning(
+        "This node's etcd member has no data yet and waits for other voters: for all of them where no etcd cluster "
+        "exists yet, for a majority of it where one does. `reason` says what is missing."
+    ),
+    Event.ETCD_MEMBER_ADDED: _info(
+        "A node's etcd member was added to the cluster: at first without a vote (`voting: false`) until it has all "
+        "data, then with one."
+    ),
+    Event.ETCD_MEMBER_REMOVED: _warning(
+        "A node's etcd member was removed from the cluster (`reason`): it had lost its data and comes back as a new "
+        "one, or the configuration does not name it as a voter any more. Nothing to do if that was meant."
+    ),
+    Event.ETCD_MEMBER_UNHEALTHY: _error(
+        "An etcd member does not answer this node, or knows of no leader (`reason`). While a majority works, nothing "
+        "else is disturbed; one loss more may stop all handovers. Look at that machine and the network to it."
+    ),
+    Event.ETCD_MEMBER_HEALTHY: _info("An etcd member that was told of as unhealthy answers again. Nothing to do."),
+    Event.ETCD_MEMBER_DEFRAGMENTED: _info(
+        "The data file of an etcd member was made smaller, which kept it busy for `duration_s`. One member at a time, "
+        "the leader last. Nothing to do."
+    ),
+    Event.ETCD_LEADER_CHANGED: _info(
+        "The etcd members have another leader. Writes waited for the election, a few tenths of a second. If it "
+        "repeats: too little processor time, a slow disk, or a network slower than `heartbeat_interval`."
+    ),
+    Event.ETCD_ALARM: _critical(
+        "etcd raised an alarm. NOSPACE: its data has outgrown the quota and it takes no writes; failoverd compacts and "
+        "defragments the members and takes the alarm back; find out who writes so much. CORRUPT: the members' data "
+        "differ; stop the one that is wrong, move its directory away, start it again."
+    ),
+    Event.ETCD_CERTIFICATE_RENEWED: _info(
+        "This node's certificate for etcd was made anew before its end. etcd takes it with the next connection. "
+        "Nothing to do."
     ),
     Event.FAILSAFE_ENTERED: _warning(
         "The coordinator cannot be reached, but every other member answers and promises not to fence this node for a "

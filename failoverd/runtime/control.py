@@ -32,13 +32,20 @@ Answer = Callable[[View, GroupView], Any]
 
 class Control:
     def __init__(
-        self, node: Node, ring: EventRing, reload: Callable[[], Awaitable[dict[str, Any]]], coordinator_type: str
+        self,
+        node: Node,
+        ring: EventRing,
+        reload: Callable[[], Awaitable[dict[str, Any]]],
+        coordinator_type: str,
+        etcd: Callable[[], dict[str, Any] | None] = lambda: None,
     ) -> None:
+        """``etcd``: what the status says of the member that we run, if any."""
         self._node = node
         self._ring = ring
         self._reload = reload
         self._coordinator_type = coordinator_type
         self._operations = Operations(node)
+        self._etcd = etcd
 
     async def handle(self, command: str, params: Mapping[str, Any], caller: Caller, emit: Emit) -> dict[str, Any]:
         """One command. Raises ``Refused`` or ``UsageError``."""
@@ -79,7 +86,9 @@ class Control:
         return await self._document(name)
 
     async def _document(self, group: str | None) -> dict[str, Any]:
-        return await status_document(self._node, coordinator_type=self._coordinator_type, group=group)
+        document = await status_document(self._node, coordinator_type=self._coordinator_type, group=group)
+        etcd = self._etcd()
+        return document if etcd is None else {**document, "etcd": etcd}
 
     async def _events(self, params: Mapping[str, Any], caller: Caller, emit: Emit, arrived: float) -> dict[str, Any]:
         del caller, arrived

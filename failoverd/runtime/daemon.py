@@ -15,23 +15,24 @@ import anyio
 import anyio.to_thread
 
 from failoverd import __version__
+from failoverd.agents.absent import Absent
 from failoverd.agents.registry import agent_types
 from failoverd.clock import BootClock
 from failoverd.config.reader import load
-from failoverd.config.settings import Config, SqliteSettings
+from failoverd.config.settings import Config
 from failoverd.control.rundir import RunDirLock, listen
 from failoverd.control.server import ControlServer
-from failoverd.coordinators.sqlite import SqliteCoordinator
 from failoverd.domain.durations import LearnedDurations
-from failoverd.domain.model import Component, Group
-from failoverd.errors import FailoverdError, Refused, StartupError
+from failoverd.domain.model import Component, Group, Role
+from failoverd.errors import FailoverdError, Refused
 from failoverd.guard.client import ProcessGuard
 from failoverd.links.key import read as read_key
 from failoverd.links.udp import UdpTransport
 from failoverd.log.catalogue import Event
 from failoverd.log.setup import StructlogEventLog, setup
-from failoverd.ports import Agent, AgentHost, AgentType, Clock, Coordinator, EventLog, Spawner
+from failoverd.ports import Agent, AgentHost, AgentType, Clock, EventLog, Spawner
 from failoverd.runtime.control import Control
+from failoverd.runtime.coordinator import open_coordinator
 from failoverd.runtime.incident_store import IncidentStore, IncidentWriter
 from failoverd.runtime.learned import LearnedStore
 from failoverd.runtime.node import Node, NodePorts, NodeSettings
@@ -102,15 +103,20 @@ async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: b
         nodes=config.nodes,
         clock=clock,
     )
-    coordinator = await _coordinator(config, clock)
+    opened = await open_coordinator(config, key, clock, log)
+    stopped = False
     try:
-        async with HelperSpawner(config.run_dir, log) as spawner, _guard(config, log, clock, spawner) as guard:
+        async with (
+            HelperSpawner(config.run_dir, log) as spawner,
+            _guard(config, log, clock, spawner) as guard,
+            opened.running(spawner),
+        ):
             store = LearnedStore(config.state_dir)
             node = Node(
                 _settings(config),
                 NodePorts(
                     clock=clock,
-                    coordinator=coordinator,
+                    coordinator=opened.coordinator,
                     transport=transport,
                     log=log,
                     build_agent=_builder(config, types, spawner, clock),
@@ -126,7 +132,7 @@ async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: b
             node.incidents.archive = incidents
             node.incidents.on_record.append(writer.add)
             reloader = Reloader(path, config, types, node, partial(_announce_reload, manager, clock))
-            control = Control(node, log.ring, reloader.reload, _coordinator_type(config))
+            control = Control(node, log.ring, reloader.reload, opened.type, etcd=opened.document)
             server = ControlServer(listener, config.run_dir, control, log)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(server.serve)
@@ -135,13 +141,14 @@ async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: b
                 tasks.start_soon(_remember, node, store, log)
                 tasks.start_soon(writer.run)
                 await node.run()
+                stopped = True
                 tasks.cancel_scope.cancel()
             with anyio.move_on_after(LAST_WORDS_S):
                 await writer.flush()
     finally:
         transport.close()
         with anyio.CancelScope(shield=True):
-            await coordinator.aclose()
+            await opened.aclose(stop=stopped)
 
 
 def _guard(config: Config, log: EventLog, clock: Clock, spawner: HelperSpawner) -> ProcessGuard:
@@ -160,22 +167,6 @@ def _settings(config: Config) -> NodeSettings:
     )
 
 
-def _coordinator_type(config: Config) -> str:
-    return "sqlite" if isinstance(config.coordinator, SqliteSettings) else "etcd"
-
-
-async def _coordinator(config: Config, clock: Clock) -> Coordinator:
-    settings, timeout_s = config.coordinator, config.lease.request_timeout_s
-    if isinstance(settings, SqliteSettings):
-        return await SqliteCoordinator.open(settings.path, request_timeout_s=timeout_s, clock=clock)
-    if settings.managed:
-        raise StartupError("coordinator: 'managed: true' is not supported by this version yet; use 'endpoints'")
-    # Imported here because aiohttp takes a quarter of a second to import, which only etcd needs.
-    from failoverd.coordinators.etcd.coordinator import EtcdCoordinator  # noqa: PLC0415 (as said)
-
-    return EtcdCoordinator.of(settings, cluster=config.cluster, request_timeout_s=timeout_s)
-
-
 def _host(run_dir: Path) -> str:
     """Of the run_dir's lock file, whose lock we hold: nobody else on this machine, in whatever namespace, has it."""
     lock = (run_dir / "daemon.lock").stat()
@@ -187,6 +178,8 @@ def _builder(
     config: Config, types: dict[str, AgentType], spawner: Spawner, clock: Clock
 ) -> Callable[[Group, Component], Agent]:
     def build(group: Group, component: Component) -> Agent:
+        if config.nodes[config.node].role is Role.WITNESS:
+            return Absent()
         kind = types[component.type]
         host = AgentHost(
             spawner=spawner,

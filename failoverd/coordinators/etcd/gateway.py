@@ -40,7 +40,7 @@ async def post(
         except aiohttp.ConnectionTimeoutError as error:
             raise Failed(Verdict.ELSEWHERE, "no connection") from error
         except aiohttp.ClientConnectorError as error:
-            raise Failed(Verdict.ELSEWHERE, hinted(_of_connecting(error))) from error
+            raise Failed(Verdict.ELSEWHERE, hinted(of_connecting(error))) from error
         except (aiohttp.ClientError, OSError) as error:
             perhaps = "" if url.startswith("https:") else "; perhaps it speaks https only"
             text = f"connection lost ({error or type(error).__name__}{perhaps})"
@@ -50,7 +50,8 @@ async def post(
     return response
 
 
-def _of_connecting(error: aiohttp.ClientConnectorError) -> str:
+def of_connecting(error: aiohttp.ClientConnectorError) -> str:
+    """Why a connection could not be had."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return f"its certificate is not trusted ({error.certificate_error})"
     number = error.os_error.errno

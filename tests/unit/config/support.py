@@ -65,6 +65,10 @@ class FakeMachine:
     def resolve(self, host: str) -> str | None:
         return canonical(host) or self.hosts.get(host)
 
+    def finds(self, program: str) -> bool:
+        del program
+        return True
+
     def is_here(self, host: str) -> bool:
         return (self.resolve(host) or host) in self.here
 
