@@ -23,7 +23,7 @@ from failoverd.ports import Clock, EventLog
 
 LOOK_S = 2.0
 LOOK_SOON_S = 0.3
-"""While something is under way: no leader is known, or this node has no vote yet."""
+"""While something is under way: members begin, no leader is known, or this node has no vote yet."""
 MEMBERS_S = 10.0
 TIDY_S = 60.0
 LED_S = 2 * DEFRAGMENT_TIMEOUT_S
@@ -71,7 +71,8 @@ class Caretaker:
     @property
     def _pending(self) -> bool:
         own = self._health.members.get(self._layout.node)
-        return not self._health.leader or (own is not None and own.status is not None and own.status.learner)
+        learning = own is not None and own.status is not None and own.status.learner
+        return learning or not self._health.leader or self._health.beginning
 
     async def _attend(self) -> None:
         """Raises ``Unanswered``."""

@@ -39,6 +39,7 @@ class Health:
     def __init__(self, layout: Layout, clock: Clock, log: EventLog) -> None:
         self._clock, self._log = clock, log
         self.members = {name: Known(well_at=clock.now()) for name in layout.hosts}
+        self._began = clock.now()
         self.leader = ""
         """Its node; empty where none is known."""
         self._led_by = ""
@@ -47,6 +48,12 @@ class Health:
         self.condition = "starting"
         """Of this node's own process."""
         self.reason = ""
+
+    @property
+    def beginning(self) -> bool:
+        """Some member has not answered yet, and may still be starting."""
+        soon = self._clock.now() < self._began + NEVER_AFTER_S
+        return soon and not all(known.ever for known in self.members.values())
 
     def answered(self, node: str, status: Status) -> None:
         known = self.members[node]
