@@ -265,7 +265,20 @@ class AddressWill:
     timeout_s: float
 
 
-Will = CommandWill | MarkWill | AddressWill
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MountWill:
+    """A last will: what is mounted on a directory, if it is this, is unmounted by the guard itself."""
+
+    spec: Mapping[str, Any]
+    """The fields of ``kernel.mounts.Spec``."""
+    signal: int
+    """What the processes that hold it get: SIGKILL, SIGTERM, or 0 for nothing."""
+    lazy: bool
+    """Detach it (MNT_DETACH, umount(2)) where it is held all the same."""
+    timeout_s: float
+
+
+Will = CommandWill | MarkWill | AddressWill | MountWill
 
 
 @runtime_checkable

@@ -139,9 +139,9 @@ def _isolate() -> None:
 # --- for the tests ----------------------------------------------------------------------------------------------
 
 
-def run(*words: str, within_s: float = 20.0) -> str:
+def run(*words: str, within_s: float = 20.0, pass_fds: tuple[int, ...] = ()) -> str:
     """A command, to its end; what it printed. Fails where it fails."""
-    done = subprocess.run(words, capture_output=True, text=True, timeout=within_s, check=False)
+    done = subprocess.run(words, capture_output=True, text=True, timeout=within_s, check=False, pass_fds=pass_fds)
     assert done.returncode == 0, f"{' '.join(words)}: exit status {done.returncode}: {done.stderr}"
     return done.stdout
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, model_validator
 
 from failoverd.agents.exec import ExecType
 from failoverd.agents.ip.type import IpType
+from failoverd.agents.mount.type import MountType
 from failoverd.agents.process.type import ProcessType
 from failoverd.config.types import Keys
 from failoverd.ports import Agent, AgentHost, AgentType
@@ -22,7 +23,7 @@ ENTRY_POINTS = "failoverd.agents"
 
 def agent_types(extra: Iterable[EntryPoint] | None = None) -> dict[str, AgentType]:
     """Every component type by its name. ``extra``: other people's (default: those of the installed packages)."""
-    types: dict[str, AgentType] = {"exec": ExecType(), "ip": IpType(), "process": ProcessType()}
+    types: dict[str, AgentType] = {"exec": ExecType(), "ip": IpType(), "mount": MountType(), "process": ProcessType()}
     own = frozenset(types)
     for point in entry_points(group=ENTRY_POINTS) if extra is None else extra:
         if point.name in own:

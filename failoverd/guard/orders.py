@@ -6,7 +6,7 @@ import os
 import pwd
 
 from failoverd.guard.protocol import Message
-from failoverd.ports import AddressWill, CommandWill, RunRequest, Will
+from failoverd.ports import AddressWill, CommandWill, MountWill, RunRequest, Will
 
 NONE: Message = {"kind": "none"}
 
@@ -23,6 +23,14 @@ def order(will: Will | None) -> Message:
             "address": will.address,
             "prefix": will.prefix,
             "interface": will.interface,
+            "timeout_s": will.timeout_s,
+        }
+    if isinstance(will, MountWill):
+        return {
+            "kind": "mount",
+            "spec": dict(will.spec),
+            "signal": will.signal,
+            "lazy": will.lazy,
             "timeout_s": will.timeout_s,
         }
     main = will.main

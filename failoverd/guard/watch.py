@@ -87,6 +87,6 @@ def key_from(message: Message) -> Key:
 
 
 def _will(will: Message) -> Message:
-    if will["kind"] not in {"command", "address", "mark", "none"}:
+    if will["kind"] not in {"command", "address", "mount", "mark", "none"}:
         raise ValueError(f"unknown kind of will {will['kind']!r}")
     return will

@@ -2,10 +2,12 @@
 
 import os
 import signal
+import subprocess
 from pathlib import Path
 
 from failoverd.guard.chores import remove_address
-from tests.isolated import ip, isolated, pair
+from failoverd.kernel.mounts import loops_of
+from tests.isolated import ip, isolated, pair, run
 from tests.unit.guard.support import record_in, start_daemon
 
 WITH_ADDRESSES = """
@@ -49,3 +51,42 @@ def test_an_address_that_somebody_else_configured_otherwise_stays() -> None:
     assert remove_address({**will, "prefix": 16, "interface": "other"}) == 7
     assert "10.9.0.100/16" in ip("addr show dev eth0")
     assert remove_address({**will, "address": "nonsense"}) == 1
+
+
+WITH_MOUNTS = """
+    import signal
+    from failoverd.kernel.mounts import Spec
+    from failoverd.ports import MountWill
+    guard.extend(now() + 1.0, now() + 2.0)
+    for name, number, lazy in (("disk", signal.SIGKILL, False), ("held", 0, False), ("lazy", 0, True)):
+        image = name == "disk"
+        device, fstype = (str(run_dir / "image"), "ext4") if image else (name, "tmpfs")
+        spec = Spec("image" if image else "virtual", device, str(run_dir / name), fstype)
+        await guard.arm("g", name, MountWill(spec=spec._asdict(), signal=number, lazy=lazy, timeout_s=10.0))
+    await ready()
+"""
+
+
+@isolated
+def test_the_mounts_of_a_killed_daemon_are_gone_and_who_holds_them_as_far_as_that_is_wished(tmp_path: Path) -> None:
+    run("truncate", "-s", "4M", str(tmp_path / "image"))
+    run("mkfs.ext4", "-q", "-F", str(tmp_path / "image"))
+    for name, words in (("disk", f"-o loop {tmp_path}/image"), ("held", "-t tmpfs held"), ("lazy", "-t tmpfs lazy")):
+        (tmp_path / name).mkdir()
+        run("mount", *words.split(), str(tmp_path / name))
+    holders = {name: subprocess.Popen(["sleep", "60"], cwd=tmp_path / name) for name in ("disk", "held", "lazy")}
+    process = start_daemon(tmp_path, WITH_MOUNTS)
+    os.kill(process.pid, signal.SIGKILL)
+    record = record_in(tmp_path)
+    mounts = run("cat", "/proc/self/mountinfo")
+    assert record["left"] == ["g/held"]
+    assert f" {tmp_path}/held " in mounts
+    assert f" {tmp_path}/disk " not in mounts
+    assert f" {tmp_path}/lazy " not in mounts
+    assert loops_of(str(tmp_path / "image")) == []
+    assert holders["disk"].wait(5) == -signal.SIGKILL
+    for name in ("held", "lazy"):
+        assert holders[name].poll() is None
+        holders[name].kill()
+        holders[name].wait(5)
+    process.wait(5)
