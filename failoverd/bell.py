@@ -5,7 +5,11 @@ a handover of hundreds of components makes thousands of them. Both classes here 
 """
 
 import asyncio
+from collections.abc import Callable
+from math import inf
 
+_LEAST_S = 0.001
+"""An alarm is set for no less: what is left by rounding would be waited for again and again."""
 _FAR_S = 1e8
 """Three years: an event loop's timers know no infinity."""
 
@@ -80,3 +84,52 @@ class Answer:
                 timer.cancel()
                 self._waiter = None
         return self.given
+
+
+class Alarm:
+    """Wakes the one coroutine that waits for it, at a time that may be brought forward meanwhile.
+
+    ``at`` stays as it is until the waiter sets it anew, so nothing is missed while that one works.
+    """
+
+    __slots__ = ("_now", "_timer", "_waiter", "at")
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        """``now``: of ``Clock``, which ``at`` is a time of."""
+        self._now = now
+        self.at = inf
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def by(self, at: float) -> None:
+        """Not later than that."""
+        if at < self.at:
+            self.at = at
+            if self._waiter is not None:
+                self._set(self._waiter)
+
+    async def wait(self) -> None:
+        """Return once ``at`` has come; the event loop goes round in any case."""
+        while True:
+            waiter = self._waiter = asyncio.get_running_loop().create_future()
+            self._set(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiter = None
+                self._unset()
+            if self._now() >= self.at:
+                return
+
+    def _set(self, waiter: "asyncio.Future[None]") -> None:
+        self._unset()
+        left = self.at - self._now()
+        if left > 0:
+            self._timer = _alarm(max(left, _LEAST_S), waiter)
+        else:
+            waiter.get_loop().call_soon(_wake, waiter)
+
+    def _unset(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -323,8 +323,10 @@ class AgentType(Protocol):
 # --- peers ----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Received:
+    """(Not frozen only because that makes it three times as dear, and one is made of each datagram.)"""
+
     peer: str
     incarnation: str
     link: int

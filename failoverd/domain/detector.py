@@ -20,6 +20,7 @@ it, cannot condemn anything; hearing takes effect at once.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 
 
 class Liveness(StrEnum):
@@ -151,6 +152,12 @@ class _Peer:
     def silent_since(self) -> float:
         return max(link.silent_since for link in self.links)
 
+    def is_well(self) -> bool:
+        """Heard, on every link and in both directions: then hearing it once more changes nothing."""
+        if self.state is not Liveness.UP:
+            return False
+        return all(link.state is LinkState.UP and link.deaf_since is None for link in self.links)
+
 
 @dataclass(slots=True)
 class Detector:
@@ -161,6 +168,8 @@ class Detector:
     """Of the latest tick."""
     _peers: dict[str, _Peer] = field(default_factory=dict, init=False)
     _guard: StallGuard = field(init=False)
+    _judge_at: float = field(default=-inf, init=False)
+    """No tick before this time changes anything, unless a stall is noticed."""
 
     def __post_init__(self) -> None:
         self._guard = StallGuard(dead_after_s=self.dead_after_s, now=self.now)
@@ -174,6 +183,7 @@ class Detector:
             kept = peers[name].links[:count]
             peers[name].links = kept + [_Link(since=now) for _ in range(count - len(kept))]
         self._peers = peers
+        self._judge_at = -inf
 
     def heard(
         self, peer: str, link: int, at: float, *, arrived_after: float, told: Sequence[float | None] = ()
@@ -183,14 +193,18 @@ class Detector:
         known = self._peers.get(peer)
         if known is None or link >= len(known.links):
             return ()
+        if not known.is_well():
+            self._judge_at = -inf  # when it matters by time alone is for the next tick to find out
         known.links[link].heard_at = at
         known.links[link].silent = False
         for each, age in zip(known.links, told, strict=False):
-            each.told_at = at
             deaf = age is None or age >= self.dead_after_s
+            if deaf or each.told_at is None or self.now >= each.told_at + self.dead_after_s:
+                self._judge_at = -inf
+            each.told_at = at
             each.deaf_since = (at if each.deaf_since is None else each.deaf_since) if deaf else None
         self._guard.heard(peer, arrived_after)
-        return tuple(self._judge(peer, known, at))
+        return () if known.is_well() else tuple(self._judge(peer, known, at))
 
     def tick(self, now: float) -> tuple[Change, ...]:
         """Judge silence. To be called often, whatever ``next_deadline`` says: it is how a stall is noticed."""
@@ -200,10 +214,13 @@ class Detector:
             changes.append(stall)
             self._forgive(now)
         self.now = now
+        if stall is None and now < self._judge_at:
+            return ()
         for name, peer in self._peers.items():
             for link in peer.links:
                 link.silent = now >= link.silent_since + self.dead_after_s
             changes += self._judge(name, peer, now)
+        self._judge_at = self._next_moment()
         return tuple(changes)
 
     def _forgive(self, now: float) -> None:
@@ -245,10 +262,13 @@ class Detector:
 
     def next_deadline(self) -> float | None:
         """When a tick may next change something if nothing is heard (None: not by time alone)."""
-        moments = [moment for peer in self._peers.values() for link in peer.links for moment in self._moments(link)]
-        if self._guard.distrusts_until is not None:
-            moments.append(self._guard.distrusts_until)
-        return min((moment for moment in moments if moment > self.now), default=None)
+        moments = [moment for moment in (self._next_moment(), self._guard.distrusts_until) if moment is not None]
+        return min((moment for moment in moments if self.now < moment < inf), default=None)
+
+    def _next_moment(self) -> float:
+        """When some link may be judged differently at the earliest: hearing of it only puts that off."""
+        moments = (moment for peer in self._peers.values() for link in peer.links for moment in self._moments(link))
+        return min((moment for moment in moments if moment > self.now), default=inf)
 
     def _moments(self, link: _Link) -> Iterable[float]:
         if not link.silent:

@@ -264,6 +264,10 @@ class HandoverBook:
             timed.end, timed.ok = at, ok
             self._untold[step] = (timed, TOLD_TIMES)
 
+    @property
+    def has_news(self) -> bool:
+        return bool(self._untold)
+
     def reports(self, now: float) -> tuple[StepReport, ...]:
         """What began or ended lately on this node, for the peers: the oldest news first, each a few times."""
         told = list(islice(self._untold.items(), TOLD_MAX))

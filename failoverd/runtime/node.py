@@ -6,12 +6,13 @@ clock, and in simulations.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import Any
 
 import anyio
 from anyio.abc import TaskGroup
 
-from failoverd.bell import Bell
+from failoverd.bell import Alarm, Bell
 from failoverd.domain.decide import Blocked, Obstacle, decide, next_deadline
 from failoverd.domain.durations import LearnedDurations
 from failoverd.domain.eligibility import choose
@@ -47,8 +48,8 @@ from failoverd.runtime.view_builder import ViewBuilder
 
 DEBOUNCE_S = 0.01
 """Changes of components are judged together within this time; news of placements and peers at once."""
-IDLE_S = 1.0
-"""Although nothing is heard: what counts times (faults, moves) is looked at this often."""
+IDLE_S = 10.0
+"""Although nothing has changed: what counts times without a deadline in the view is looked at this often at least."""
 TOGETHER_S = 0.002
 BURST_S = 0.006
 """Releases are sent at once, but in a storm of them no more often than every ``TOGETHER_S`` (in the long run: what was
@@ -145,8 +146,10 @@ class Node:
         self._ticked = ports.clock.now()
         self._tasks: TaskGroup | None = None
         self._over = anyio.Event()
-        self._wake = Bell()
+        self._alarm = Alarm(ports.clock.now)
         self._dirty = Bell()
+        self._heard: dict[str, tuple[str, Mapping[str, GroupReport]]] = {}
+        """What each peer, as which incarnation, said of its groups when we were last through with it."""
         self._unsent = False
         self._sent_at = 0.0
         self._next_send = 0.0
@@ -187,6 +190,7 @@ class Node:
         )
         runner = GroupRunner(board, self.ports.build_agent, around)
         self.groups[group.name], self.books[group.name] = runner, book
+        self._heard.clear()
         runner.board.on_change.append(self._on_board_change)
         kept = self.mirror.placements.get(group.name)
         if kept is not None:
@@ -304,10 +308,11 @@ class Node:
 
     def wake(self, *, after_s: float = 0.0) -> None:
         """Decide anew, at once or within ``after_s``."""
+        self.reporter.changed()
         at = self.clock.now() + after_s
         if at < self._decide_at:
             self._decide_at = at
-            self._wake.ring()
+            self._alarm.by(at)
 
     def wake_everything(self) -> None:
         for runner in self.groups.values():
@@ -317,7 +322,6 @@ class Node:
     async def _decide_for_ever(self) -> None:
         beat_at = self.clock.now()
         while True:
-            heard = self._wake.count
             now = self._ticked = self.clock.now()
             if now >= beat_at:
                 self.late_max_s = max(self.late_max_s, now - beat_at) if self.authority.ready else 0.0
@@ -328,11 +332,12 @@ class Node:
                 self._decide_at = self._decide(now)
                 if self._unsent and now - self._sent_at >= SEND_PAUSE_S:
                     self._send(now)
-            until = min(beat_at, self._decide_at)
-            if until > now:
-                await self._wake.beyond(heard, until - now)
-            else:
-                await anyio.lowlevel.checkpoint()
+            self._alarm.at = min(beat_at, self._decide_at, self._judge_at(now))
+            await self._alarm.wait()
+
+    def _judge_at(self, now: float) -> float:
+        """When the lease is to be judged next although nothing is heard."""
+        return self.authority.usable_until if self.authority.usable_until > now else inf
 
     def _makes_progress(self, now: float) -> bool:
         """Whether the loop above runs: what renewals are fed by."""
@@ -370,8 +375,8 @@ class Node:
             book.check()
         self.announcer.announce()
         # What was decided may fail to be written, and then nothing is heard of it: look again soon.
-        again = now + (self.settings.interval_s if decisions else IDLE_S)
-        deadlines = (again, next_deadline(view), self.peers.next_deadline(), self.authority.usable_until)
+        again = now + (self.settings.interval_s if any(not isinstance(d, Blocked) for d in decisions) else IDLE_S)
+        deadlines = (again, next_deadline(view), self.view_builder.next_deadline(now))
         return min(at for at in deadlines if at is not None and at > now)
 
     def _note_blocked(self, view: View, blocked: dict[str, Blocked]) -> None:
@@ -380,6 +385,8 @@ class Node:
         for name, found in blocked.items():
             if found.obstacle is not Obstacle.CANNOT_DRAIN and self.groups[name].board.owned:
                 self.books[name].fail(found.text)
+        if blocked != self.blocked:
+            self.reporter.changed()
         self.blocked = blocked
         self.holds.judged(view)
 
@@ -466,27 +473,32 @@ class Node:
     def _hear(self, received: Received) -> None:
         if self.peers.hear(received):
             self.wake()
-        if not received.fresh:
+        groups = received.state.groups
+        incarnation, known = self._heard.get(received.peer, ("", None))
+        if not received.fresh or (incarnation == received.incarnation and known is groups):
             return
         member = self.mirror.members.get(received.peer)
         if member is None or member.record.incarnation != received.incarnation:
             return
-        for name, report in received.state.groups.items():
-            if name in self.groups:
-                self._hear_of_group(name, report, received)
+        self.reporter.changed()  # what we tell of names depends on what the peer does
+        taken = [self._hear_of_group(name, report, received) for name, report in groups.items() if name in self.groups]
+        if all(taken):
+            self._heard[received.peer] = received.incarnation, groups
 
-    def _hear_of_group(self, name: str, report: GroupReport, received: Received) -> None:
+    def _hear_of_group(self, name: str, report: GroupReport, received: Received) -> bool:
+        """False: it is not done with, and the same once more may say more."""
         board = self.groups[name].board
         names = board.names if report.names_hash == board.names_hash else report.names
         known = board.placement.generation if board.placement else 0
         if report.generation > known and self._tasks is not None and self.actor.claim(f"read {name}"):
             self._tasks.start_soon(self._reread, name)
         if names is None or len(names) != len(report.marks):
-            return  # it looks after other components than we do, and has not been told so yet
+            return False  # it looks after other components than we do, and has not been told so yet
         before = board.elsewhere.get(received.peer)
         place = before.place if before is not None and before.names is names else None
         board.heard(received.peer, Elsewhere(received.incarnation, report.generation, names, report.marks, place))
         self.books[name].reported(received.peer, received.at, report.steps)
+        return report.generation <= known
 
     async def _reread(self, group: str) -> None:
         """A peer acts on a newer placement than we know: do not wait for the watch."""

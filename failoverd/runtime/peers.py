@@ -18,6 +18,8 @@ class Peers:
         self.said: dict[str, PeerState] = {}
         self.incarnations: dict[str, str] = {}
         self._named: dict[str, tuple[tuple[str, int], ...]] = {}
+        self._hashes: dict[str, dict[str, str]] = {}
+        """Of the configuration of each group, as each peer says."""
         self.views: dict[str, PeerView] = {}
         self.on_doubt: list[Callable[[], None]] = []
         """Called where a peer or a link is back, or we ourselves stood still."""
@@ -28,7 +30,7 @@ class Peers:
         links = {name: min(own, len(addresses)) for name, addresses in self._named.items()}
         self._detector.watch(links, self._clock.now())
         for name in [n for n in self.said if n not in self._named]:
-            del self.said[name], self.incarnations[name]
+            del self.said[name], self.incarnations[name], self._hashes[name]
         self.views = self._detector.view()
 
     def addresses(self, peer: str) -> tuple[tuple[str, int], ...]:
@@ -52,11 +54,14 @@ class Peers:
     def _says_otherwise(self, received: Received) -> bool:
         """Whether the peer says something of itself that a decision may rest on, and did not say so before."""
         before, now = self.said.get(received.peer), received.state
+        hashes = self._hashes.get(received.peer)
+        if before is None or before.groups is not now.groups:
+            self._hashes[received.peer] = {name: report.config_hash for name, report in now.groups.items()}
         if before is None or self.incarnations.get(received.peer) != received.incarnation:
             return True
         if (before.ready, before.stopping, before.coordinator_ok) != (now.ready, now.stopping, now.coordinator_ok):
             return True
-        return _hashes(before) != _hashes(now)
+        return hashes != self._hashes[received.peer]
 
     def tick(self, now: float) -> bool:
         """Judge silence, and our own stalls; True where something changed."""
@@ -128,7 +133,3 @@ def _doubtful(change: Change) -> bool:
             return change.state is LinkState.UP
         case Stall():
             return True
-
-
-def _hashes(state: PeerState) -> dict[str, str]:
-    return {name: report.config_hash for name, report in state.groups.items()}

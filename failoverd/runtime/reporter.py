@@ -10,8 +10,17 @@ if TYPE_CHECKING:  # the node is made of this reporter, so the import would be a
 
 
 class Reporter:
+    """As long as nothing has changed, it is the very same ``groups`` that is told again: it is made, encoded, and on
+    the other side decoded and looked at, once."""
+
     def __init__(self, node: "Node") -> None:
         self._node = node
+        self._groups: dict[str, GroupReport] = {}
+        self._changed = True
+
+    def changed(self) -> None:
+        """Something that groups are told of may be different from now on."""
+        self._changed = True
 
     def state(self, now: float) -> PeerState:
         node = self._node
@@ -20,9 +29,17 @@ class Reporter:
             coordinator_ok=node.contact.ok,
             stopping=node.authority.stopping,
             heard=node.peers.ages(now),
-            groups={name: self._group(name, now) for name in node.groups},
+            groups=self._all_groups(now),
             known=node.mirror.revision,
         )
+
+    def _all_groups(self, now: float) -> dict[str, GroupReport]:
+        if self._changed or any(book.has_news for book in self._node.books.values()):
+            found = {name: self._group(name, now) for name in self._node.groups}
+            if found != self._groups:
+                self._groups = found
+            self._changed = any(report.steps for report in found.values())  # next time without them
+        return self._groups
 
     def _group(self, name: str, now: float) -> GroupReport:
         node = self._node

@@ -46,6 +46,18 @@ class ViewBuilder:
             holds=self.mirror.holds,
         )
 
+    def next_deadline(self, now: float) -> float | None:
+        """When the next fault or move ceases to count (``domain.decide.next_deadline`` knows the rest)."""
+        times = [
+            kept.seen_at + self.groups[group].board.group.fault_expiry_s
+            for (group, _), kept in self.mirror.faults.items()
+            if group in self.groups
+        ]
+        for group, moves in self.moves.items():
+            if group in self.groups:
+                times += [at + self.groups[group].board.group.move_window_s for at in moves]
+        return min((at for at in times if at > now), default=None)
+
     def count_move(self, group: str, old: Placement | None, new: Placement, now: float) -> None:
         """Automatic changes of owner count against ``max_moves``; an operator's word starts the count anew."""
         if old is None or old.generation == new.generation:

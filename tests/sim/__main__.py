@@ -5,8 +5,8 @@ import sys
 import time
 from collections import Counter
 
+from tests.sim.kinds import scenario_of
 from tests.sim.run import Verdict, run
-from tests.sim.seeds import scenario_of
 
 
 def main(arguments: list[str]) -> int:

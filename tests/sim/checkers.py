@@ -3,7 +3,7 @@ plain JSON, and the times at which lease renewals were begun. Nothing of the cod
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,8 @@ class Tenure:
 
     usable_until: float = -1.0
     ends: float = -1.0
+    looked_at: float = -1.0
+    """When it is looked at whether anything is left at its end."""
     waived: bool = False
     """Its daemon was stopped and left its groups running on purpose."""
 
@@ -47,9 +49,16 @@ class Checkers:
         self.site.on_begin = self.began
         self.store.on_commit = self.committed
 
+    _read: dict[str, tuple[bytes, dict[str, Any]]] = field(default_factory=dict)
+
     def record(self, key: str) -> dict[str, Any] | None:
         entry = self.store.get(key)
-        return None if entry is None else json.loads(entry.value)
+        if entry is None:
+            return None
+        known = self._read.get(key)
+        if known is None or known[0] is not entry.value:
+            known = self._read[key] = entry.value, json.loads(entry.value)
+        return known[1]
 
     # --- operations ---------------------------------------------------------------------------------------------
 
@@ -89,20 +98,21 @@ class Checkers:
 
     # --- records ------------------------------------------------------------------------------------------------
 
-    def committed(self, node: str, incarnation: str, writes: tuple[Put | Delete, ...]) -> None:
+    def committed(self, node: str, incarnation: str, writes: Sequence[Put | Delete]) -> None:
         mine = self.record(f"node/{node}") or {}
         for write in writes:
             kind, _, name = write.key.partition("/")
             if name != node and (mine.get("incarnation"), mine.get("state")) != (incarnation, "live"):
                 self.world.broken(OUTCAST, f"{incarnation} wrote {write.key}, but the record of {node} is {mine}")
+            if kind == "lease":
+                continue
             document = json.loads(write.value) if isinstance(write, Put) else None
             if kind == "placement":
                 self._placement(node, name, document)
             elif kind == "node" and document is not None:
                 self._member(node, name, document)
-            if kind != "lease":
-                shown = {} if document is None else {k: v for k, v in document.items() if k not in {"at", "version"}}
-                self.world.note(node, "commit", key=write.key, **shown)
+            shown = {} if document is None else {k: v for k, v in document.items() if k not in {"at", "version"}}
+            self.world.note(node, "commit", key=write.key, **shown)
 
     _latest: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -137,11 +147,20 @@ class Checkers:
         """The node knows that it holds its lease until then (world time)."""
         tenure = self.tenure(node)
         tenure.usable_until, tenure.ends = max(tenure.usable_until, usable_until), max(tenure.ends, ends)
-        self.world.at(ends, lambda: self._expire(node, ends))
+        if tenure.looked_at <= self.world.now:
+            self._look_at_end(node, tenure)
 
-    def _expire(self, node: str, ends: float) -> None:
+    def _look_at_end(self, node: str, tenure: Tenure) -> None:
+        """One look for all renewals: at the end that holds when the time of an earlier one has come."""
+        tenure.looked_at = tenure.ends
+        self.world.at(tenure.ends, self._expire, node)
+
+    def _expire(self, node: str) -> None:
         tenure = self.tenure(node)
-        if tenure.ends > ends or tenure.waived:
+        if tenure.ends > self.world.now:
+            self._look_at_end(node, tenure)
+            return
+        if tenure.waived:
             return
         left = [part for part in self.site.of_node(node) if part.online and part.exclusive]
         if left:

@@ -2,151 +2,29 @@
 
 import asyncio
 import traceback
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
 
 from failoverd.domain.lease import LeaseSettings
-from failoverd.domain.model import Action, Component, ComponentState, Group, NodeSpec
+from failoverd.domain.model import Action, ComponentState, Group, NodeSpec, Role
 from failoverd.errors import FailoverdError, StartupError
-from failoverd.log.catalogue import Event
-from failoverd.log.ring import EventRing
-from failoverd.ports import Agent, Caller, Put
-from failoverd.runtime.control import Control
-from failoverd.runtime.node import Node, NodePorts, NodeSettings
+from failoverd.ports import Caller
 from tests.sim import checkers
 from tests.sim.checkers import Checkers
-from tests.sim.components import SimAgent, Site
-from tests.sim.guard import MachineGuard, SimGuard
-from tests.sim.loop import NodeClock, SimLoop
-from tests.sim.network import Network, SimTransport
-from tests.sim.scenario import Scenario
-from tests.sim.store import Coordination, SimCoordinator
+from tests.sim.components import Site
+from tests.sim.daemon import Daemon
+from tests.sim.guard import MachineGuard
+from tests.sim.loop import NodeClock
+from tests.sim.network import Network
+from tests.sim.scenario import Happening, Scenario
+from tests.sim.store import Coordination
 from tests.sim.world import World
 
 OPERATOR = Caller(pid=1, uid=0, gid=0)
 STOP_PATIENCE_S = 8.0
+"""With a lease of three seconds, as the next."""
 RESPAWN_S = 1.0
 """After which the service manager starts a daemon again that ended with an error."""
-
-
-class Daemon:
-    """One process: from its start to its end. A restart is another one."""
-
-    def __init__(self, cluster: "Cluster", name: str, number: int, host: str, groups: dict[str, Group]) -> None:
-        self.name, self._cluster, self.world = name, cluster, cluster.world
-        self.clock = cluster.clocks[name]
-        self.loop = SimLoop(self.clock.now)
-        self.alive, self.paused_until = True, -1.0
-        self._number, self._incarnations = number, 0
-        self.joined = False
-        self.tasks: list[asyncio.Task[Any]] = []
-        self.node: Node
-        self.inside(lambda: self._build(host, groups))
-        self.main = self.start(self.node.run())
-
-    def inside(self, action: Callable[[], None]) -> None:
-        asyncio._set_running_loop(self.loop)
-        try:
-            action()
-        finally:
-            asyncio._set_running_loop(None)
-
-    def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        task = self.loop.create_task(work)
-        self.tasks.append(task)
-        return task
-
-    # --- as a process of the world -------------------------------------------------------------------------------
-
-    def next_at(self) -> float | None:
-        if self.paused_until > self.world.now:
-            return None
-        timer = self.loop.next_timer()
-        if timer is None:
-            return None
-        return self.world.now if timer == 0.0 else max(self.world.now, self.clock.to_world(timer))
-
-    def turn(self) -> None:
-        """Until it has nothing more to do at this time."""
-        self.loop.turn()
-        while self.loop.is_ready and not self.main.done():
-            self.loop.turn()
-        if self.main.done():
-            self._cluster.ended(self)
-        elif self.loop.faults:
-            self.world.broken(checkers.DIED, f"{self.name}: {self.loop.faults}")
-
-    # --- its ports ------------------------------------------------------------------------------------------------
-
-    def _build(self, host: str, groups: dict[str, Group]) -> None:
-        cluster, scenario = self._cluster, self._cluster.scenario
-        peers = [peer for peer in scenario.nodes if peer != self.name]
-        self.transport = SimTransport(
-            cluster.network,
-            self.name,
-            peers=peers,
-            incarnation=self._incarnation(),
-            now=self.clock.now,
-            patience_s=scenario.dead_after_s,
-        )
-        cluster.network.sockets[self.name] = self.transport
-        self.coordinator = SimCoordinator(cluster.coordination, self.name, cluster.lease.request_timeout_s)
-        self.coordinator.on_lease = self._lease_written
-        self.coordinator.identity = lambda: self.transport.incarnation
-        self.guard = SimGuard(cluster.guards[self.name], self.world)
-        ports = NodePorts(
-            clock=self.clock,
-            coordinator=self.coordinator,
-            transport=self.transport,
-            log=self,
-            build_agent=self._agent,
-            new_incarnation=self._incarnation,
-            host=host,
-            guard=self.guard,
-        )
-        settings = NodeSettings(
-            cluster="sim",
-            me=self.name,
-            nodes=cluster.specs,
-            groups=groups,
-            interval_s=scenario.interval_s,
-            dead_after_s=scenario.dead_after_s,
-            lease=cluster.lease,
-        )
-        self.node = Node(settings, ports)
-        self.control = Control(self.node, EventRing(), self._reload, "memory")
-
-    async def _reload(self) -> dict[str, Any]:
-        raise NotImplementedError("the timeline changes configurations itself")
-
-    def _incarnation(self) -> str:
-        self._incarnations += 1
-        return f"{self.name}.{self._number}.{self._incarnations}"
-
-    def _agent(self, group: Group, component: Component) -> Agent:
-        site = self._cluster.site
-        return SimAgent(site, site.part(self.name, group.name, component), lambda: self.alive)
-
-    def emit(self, event: Event, **fields: Any) -> None:
-        """``ports.EventLog``."""
-        if self.alive:
-            self.world.note(self.name, event.value, **fields)
-
-    def _lease_written(self, began: float, put: Put) -> None:
-        if b'"live"' not in put.value or not self.alive:
-            return
-        self.joined = True
-        lease, at = self._cluster.lease, self.clock.now() - (self.world.now - began) * self.clock.rate
-        usable = self.clock.to_world(at + lease.ttl_s - lease.self_stop_s)
-        self._cluster.checkers.renewed(self.name, usable, self.clock.to_world(at + lease.ttl_s))
-
-    def end(self) -> None:
-        """As by SIGKILL: nothing that it would still have done is done."""
-        self.alive = False
-        self.transport.dead = self.coordinator.dead = self.guard.dead = True
-
-        self.loop.end()
 
 
 class Cluster:
@@ -157,12 +35,13 @@ class Cluster:
             name: NodeSpec(
                 name=name,
                 addresses=tuple((f"{name}{link}", 7800) for link in range(scenario.links)),
+                role=Role.WITNESS if name in scenario.witnesses else Role.MEMBER,
                 max_parallel=scenario.max_parallel.get(name),
             )
             for name in scenario.nodes
         }
         self.clocks = {
-            name: NodeClock(lambda: world.now, rate=scenario.rates.get(name, 1.0), base=1000.0 + 777 * index, since=0.0)
+            name: NodeClock(world, rate=scenario.rates.get(name, 1.0), base=1000.0 + 777 * index)
             for index, name in enumerate(scenario.nodes)
         }
         self.network = Network(world, scenario.links)
@@ -187,6 +66,10 @@ class Cluster:
             return True  # what is online there was left by the daemon before it
         return self._stood_still.get(node, -1e9) > self.world.now - self.lease.self_stop_s
 
+    def happen(self, happening: Happening) -> None:
+        """Carry out an entry of the timeline."""
+        getattr(self, happening.what)(**happening.args)
+
     # --- life and death -------------------------------------------------------------------------------------------
 
     def boot(self, node: str) -> None:
@@ -199,10 +82,6 @@ class Cluster:
         host = f"{node}/{self._boots[node]}"
         daemon = Daemon(self, node, self._starts[node], host, dict(self.groups[node]))
         self.daemons[node] = daemon
-        self._order()
-
-    def _order(self) -> None:
-        self.world.processes[:] = [self.daemons[name] for name in self.scenario.nodes if name in self.daemons]
 
     def crash(self, node: str) -> None:
         """The daemon is killed; what it brought online stays. The commands that it ran are killed with it."""
@@ -217,7 +96,6 @@ class Cluster:
         self.network.sockets.pop(daemon.name, None)
         for part in self.site.of_node(daemon.name):
             self.site.cut_short(part, gone=False)
-        self._order()
 
     def power_cut(self, node: str) -> None:
         self.crash(node)
@@ -239,20 +117,21 @@ class Cluster:
         if daemon is None:
             return
         self.world.note(node, "pause", seconds=seconds)
-        daemon.paused_until = self.world.now + seconds
+        daemon.pause(self.world.now + seconds)
         self._stood_still[node] = max(daemon.paused_until, self._stood_still.get(node, 0.0))
-        self.world.after(seconds, lambda: None)  # so that it is looked at when the time is up
 
     def stop(self, node: str) -> None:
         """An orderly stop of the daemon."""
         daemon = self.daemons.get(node)
         if daemon is not None:
             self.world.note(node, "stop")
-            daemon.start(daemon.node.stop("sim", STOP_PATIENCE_S))
+            daemon.start(daemon.node.stop("sim", STOP_PATIENCE_S * self.scenario.scale))
 
-    def ended(self, daemon: Daemon) -> None:
+    def ended(self, daemon: Daemon, main: "asyncio.Task[Any]") -> None:
         """The daemon ended by itself."""
-        error = None if daemon.main.cancelled() else daemon.main.exception()
+        if self.daemons.get(daemon.name) is not daemon:
+            return
+        error = None if main.cancelled() else main.exception()
         found = error
         while isinstance(found, BaseExceptionGroup):
             found = found.exceptions[0]
@@ -263,7 +142,7 @@ class Cluster:
             self.world.broken(checkers.DIED, f"{daemon.name}: {text}")
         self._bury(daemon)
         if found is not None or self.calm:
-            self.world.after(RESPAWN_S, lambda: self.boot(daemon.name))
+            self.world.after(RESPAWN_S * self.scenario.scale, self.boot, daemon.name)
 
     # --- network --------------------------------------------------------------------------------------------------
 
@@ -289,6 +168,7 @@ class Cluster:
         self.world.note("world", "coordinator", **reach)
         for key, value in reach.items():
             setattr(self.coordination.reach, key, value)
+        self.coordination.changed()
 
     def cut_coordinator(self, node: str) -> None:
         self.world.note("world", "cut_coordinator", node=node)
@@ -297,6 +177,7 @@ class Cluster:
     def mend_coordinator(self, node: str) -> None:
         self.world.note("world", "mend_coordinator", node=node)
         self.coordination.reach.cut.discard(node)
+        self.coordination.changed()
 
     # --- agents and components ------------------------------------------------------------------------------------
 
@@ -358,6 +239,7 @@ class Cluster:
         for name, daemon in self.daemons.items():
             if daemon.paused_until > self.world.now:
                 self._stood_still[name] = daemon.paused_until = self.world.now
+                daemon.go_on()
         self.boot_all()
         self.by_hand()
 
@@ -373,6 +255,7 @@ class Cluster:
                 self.world.note(part.node, "by_hand", part=part.key)
 
     def end(self) -> None:
+        """Of the run."""
         for daemon in self.daemons.values():
             daemon.end()
         self.daemons.clear()

@@ -183,7 +183,7 @@ class SimAgent:
             part.online = True
         done: asyncio.Future[None] = self._loop.create_future()
         operation.release = lambda: self._released(done)
-        site.world.after(duration, lambda: self._finish(operation))
+        site.world.after(duration, self._finish, operation)
         try:
             await done
         except asyncio.CancelledError:
@@ -247,7 +247,7 @@ class SimAgent:
 
     async def _wait(self, seconds: float) -> None:
         done: asyncio.Future[None] = self._loop.create_future()
-        self._site.world.after(seconds, lambda: self._released(done))
+        self._site.world.after(seconds, self._released, done)
         await done
 
 

@@ -19,6 +19,8 @@ class MachineGuard:
         self._node, self._clock, self._will_s = node, clock, will_s
         self.armed: set[tuple[str, str]] = set()
         self._fires_at = -1.0
+        self._waits = False
+        """For a time that has been set."""
         self.fired = 0
 
     def reset(self) -> None:
@@ -27,12 +29,20 @@ class MachineGuard:
         self._fires_at = -1.0
 
     def extend(self, fires_at: float) -> None:
-        if fires_at > self._fires_at:
-            self._fires_at = fires_at
-            self._world.at(self._clock.to_world(fires_at), lambda: self._fire(fires_at))
+        if fires_at <= self._fires_at:
+            return
+        self._fires_at = fires_at
+        if not self._waits:
+            self._waits = True
+            self._world.at(self._clock.to_world(fires_at), self._fire, fires_at)
 
-    def _fire(self, fires_at: float) -> None:
-        if self._fires_at != fires_at:
+    def _fire(self, set_for: float) -> None:
+        """The time has come that it was set for; if it was given more since, that one is waited for."""
+        fires_at = self._fires_at
+        self._waits = fires_at > set_for
+        if self._waits:
+            self._world.at(self._clock.to_world(fires_at), self._fire, fires_at)
+        if fires_at != set_for:
             return
         left = self._left()
         if left and not self._checkers.excused(self._node):
@@ -41,7 +51,7 @@ class MachineGuard:
             self.fired += 1
             self._world.note(self._node, "guard.fires", left=",".join(left))
             takes_s = self._world.random.choice((0.1, 0.5, 0.999)) * self._will_s
-            self._world.at(self._clock.to_world(fires_at + takes_s), lambda: self._kill(fires_at))
+            self._world.at(self._clock.to_world(fires_at + takes_s), self._kill, fires_at)
 
     def _left(self) -> list[str]:
         parts = self._site.of_node(self._node)
@@ -63,7 +73,7 @@ class SimGuard:
         del will
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[None] = loop.create_future()
-        self._world.after(self._world.random.uniform(*ANSWER_S), lambda: self._arm(group, component, loop, answered))
+        self._world.after(self._world.random.uniform(*ANSWER_S), self._arm, group, component, loop, answered)
         await answered
 
     def _arm(

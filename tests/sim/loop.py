@@ -1,126 +1,64 @@
 """An event loop that does nothing by itself: the world turns it whenever it is its turn.
 
-So each daemon has a clock of its own (with a rate of its own), can stand still while time goes on, and can end
-between any two steps.
+So each daemon has a clock of its own (with a rate of its own), can stand still while time goes on, can be slow, and
+can end between any two steps. Its timers are events of the world, so nothing has to ask it when it wants to run.
+
+Handles carry no context: no code under test keeps anything in context variables.
 """
 
 import asyncio
-import heapq
-import threading
-from collections.abc import Callable
-from typing import Any
+import contextvars
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from typing import Any, TypeVar
 
+from tests.sim.world import World
+
+T = TypeVar("T")
 WAKE_LATE_S = 1e-9
 """Timers fire so much after their time, so that no rounding can make them fire before it."""
-ROUNDS_MAX = 20_000
-"""So many rounds of one loop at one and the same time are a busy wait."""
+CALLS_MAX = 100_000
+"""So many calls by one loop at one and the same time are a busy wait."""
+CALLS_OF_DEATH = 20_000
+"""After which whatever still tidies up is left to itself."""
 
 
 class Livelock(AssertionError):  # noqa: N818 (named as what it is)
     """A daemon goes round and round while no time passes."""
 
 
-class SimLoop(asyncio.BaseEventLoop):
-    _ready: Any
-    _scheduled: list[asyncio.TimerHandle]
-    _thread_id: int | None
-    _timer_cancelled_count: int
+class Handle:
+    """What ``call_soon`` and ``call_at`` return: as much of ``asyncio.TimerHandle`` as anybody uses."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__()
-        self._clock = clock
-        self._thread_id = threading.get_ident()
-        self._rounds_at = 0.0
-        self._rounds = 0
-        self.faults: list[dict[str, Any]] = []
-        """What was reported to the loop: exceptions that nobody awaited."""
+    __slots__ = ("_when", "action", "args", "is_cancelled")
 
-    def time(self) -> float:
-        return self._clock()
+    def __init__(self, action: Callable[..., Any], args: tuple[Any, ...], when: float = 0.0) -> None:
+        self.action, self.args, self._when = action, args, when
+        self.is_cancelled = False
 
-    def next_timer(self) -> float | None:
-        """When the loop must be turned next (its own time); 0: now; None: only if something is put into it."""
-        if self._ready:
-            return 0.0
-        while self._scheduled and self._scheduled[0]._cancelled:
-            heapq.heappop(self._scheduled)
-        return self._scheduled[0].when() + WAKE_LATE_S if self._scheduled else None
+    def cancel(self) -> None:
+        self.is_cancelled = True
 
-    @property
-    def is_ready(self) -> bool:
-        return bool(self._ready)
+    def cancelled(self) -> bool:
+        return self.is_cancelled
 
-    def turn(self) -> None:
-        """Run what is ready, as ``BaseEventLoop._run_once`` does."""
-        now = self._clock()
-        self._count(now)
-        ready, timers = self._ready, self._scheduled
-        while timers and (timers[0]._cancelled or timers[0].when() < now):
-            ready.append(heapq.heappop(timers))
-        asyncio._set_running_loop(self)
-        try:
-            for _ in range(len(ready)):
-                handle = ready.popleft()
-                if not handle._cancelled:
-                    handle._run()
-        finally:
-            asyncio._set_running_loop(None)
-
-    def _count(self, now: float) -> None:
-        if now != self._rounds_at:
-            self._rounds_at, self._rounds = now, 0
-        self._rounds += 1
-        if self._rounds > ROUNDS_MAX:
-            waits = sorted(str(task.get_coro()) for task in asyncio.all_tasks(self))
-            raise Livelock(f"{ROUNDS_MAX} rounds at {now:.6f}: " + "; ".join(waits)[:2000])
-
-    def end(self) -> None:
-        """Nothing of it goes on: every task is cancelled, and what tidies up does so into the void."""
-        for _ in range(100):
-            tasks = [task for task in asyncio.all_tasks(self) if not task.done()]
-            if not tasks:
-                break
-            for task in tasks:
-                task.cancel()
-            for _ in range(20):
-                self.turn()
-                self._rounds = 0
-        else:
-            raise AssertionError("a task cannot be cancelled")
-        self._ready.clear()
-        self._scheduled.clear()
-        self.faults.clear()
-        self._thread_id = None
-        self.close()
-
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
-        self.faults.append(context)
-
-    def _write_to_self(self) -> None:
-        """Nothing has to be woken: whoever calls from outside runs in the same thread."""
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """``next_timer`` and ``turn`` drop them; purge when too many pile up behind a live one."""
-        del handle
-        self._timer_cancelled_count += 1
-        if self._timer_cancelled_count > 200:
-            self._timer_cancelled_count = 0
-            self._scheduled[:] = [each for each in self._scheduled if not each._cancelled]
-            heapq.heapify(self._scheduled)
+    def when(self) -> float:
+        return self._when
 
 
 class NodeClock:
     """``ports.Clock`` of one machine: its own rate, counted from its own beginning; standing still does not stop it."""
 
-    def __init__(self, world_now: Callable[[], float], *, rate: float, base: float, since: float) -> None:
-        self._world_now = world_now
-        self.rate, self._base, self._since = rate, base, since
+    __slots__ = ("_base", "_world", "rate")
+
+    def __init__(self, world: World, *, rate: float, base: float) -> None:
+        self._world, self.rate, self._base = world, rate, base
 
     def now(self) -> float:
-        return self._base + (self._world_now() - self._since) * self.rate
+        return self._base + self._world.now * self.rate
 
     def to_world(self, at: float) -> float:
-        return self._since + (at - self._base) / self.rate
+        return (at - self._base) / self.rate
 
     def wall(self) -> str:
         return f"T{self.now():.3f}"
@@ -136,6 +74,147 @@ class NodeClock:
             await done
         finally:
             timer.cancel()
+
+
+class SimLoop(asyncio.BaseEventLoop):
+    """(The base class gives the type; nothing of its machinery is set up, or used.)"""
+
+    def __init__(self, world: World, clock: NodeClock, on_fault: Callable[[dict[str, Any]], None]) -> None:
+        """``on_fault``: told of exceptions that nobody awaits."""
+        self._world, self._clock, self._on_fault = world, clock, on_fault
+        self._ready: deque[Handle] = deque()
+        self._due = False
+        """It will be turned: by the world at once, or by whatever ends its standing still."""
+        self._halted = self._ended = False
+        self.lag_s = 0.0
+        """How long each of its rounds takes: a daemon that runs, but slowly."""
+
+    # --- as asyncio sees it -----------------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        return self._clock.now()
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
+    ) -> Handle:
+        del context
+        handle = Handle(callback, args)
+        self._ready.append(handle)
+        if not self._due:
+            self._due = True
+            self._world.due.append(self)
+        return handle
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
+    ) -> Handle:
+        del context
+        handle = Handle(callback, args, when)
+        self._world.at(self._clock.to_world(when) + WAKE_LATE_S, self._fire, handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
+    ) -> Handle:
+        del context
+        return self.call_at(self._clock.now() + delay, callback, *args)
+
+    def create_future(self) -> "asyncio.Future[Any]":
+        return asyncio.Future(loop=self)
+
+    def create_task(  # type: ignore[override]
+        self,
+        coro: Coroutine[Any, Any, T] | Generator[Any, None, T],
+        *,
+        name: str | None = None,
+        context: contextvars.Context | None = None,
+    ) -> "asyncio.Task[T]":
+        return asyncio.Task(coro, loop=self, name=name, context=context)
+
+    def get_task_factory(self) -> None:
+        return None
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return not self._ended
+
+    def is_closed(self) -> bool:
+        return self._ended
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if not self._ended:
+            self._on_fault(context)
+
+    # --- as the world sees it ---------------------------------------------------------------------------------------
+
+    def _fire(self, handle: Handle) -> None:
+        if handle.is_cancelled or self._ended:
+            return
+        self._ready.append(handle)
+        if not self._due:
+            self._due = True
+            self._world.due.append(self)
+
+    def halt(self) -> None:
+        """Stand still until ``go_on``; what falls due meanwhile waits."""
+        self._halted = self._due = True
+
+    def go_on(self) -> None:
+        if self._halted:
+            self._halted = False
+            self._world.due.append(self)
+
+    def drain(self) -> None:
+        """Run until there is nothing more to do at this time (one round of it, where the loop is slow)."""
+        if self._halted or self._ended:
+            return
+        if self.lag_s:
+            self._world.after(self.lag_s, self._late)
+            return
+        ready, done = self._ready, 0
+        while ready:
+            done += self._turn(CALLS_MAX)
+            if done >= CALLS_MAX:
+                waits = sorted(str(task.get_coro()) for task in asyncio.all_tasks(self))
+                raise Livelock(f"{done} calls at {self._world.now:.6f}: " + "; ".join(waits)[:2000])
+        self._due = False
+
+    def _late(self) -> None:
+        if self._halted or self._ended:
+            return
+        self._turn(len(self._ready))
+        self._due = bool(self._ready)
+        if self._due:
+            self._world.due.append(self)
+
+    def _turn(self, calls_max: int) -> int:
+        """Run what is ready, in turn, and what that makes ready; returns how many calls it made."""
+        ready, calls = self._ready, 0
+        asyncio._set_running_loop(self)
+        try:
+            while ready and calls < calls_max:
+                calls += 1
+                handle = ready.popleft()
+                if not handle.is_cancelled:
+                    handle.action(*handle.args)
+        except Exception as error:  # noqa: BLE001 (of a callback: reported as an event loop does, and judged)
+            self._on_fault({"message": "a callback failed", "exception": error})
+        finally:
+            asyncio._set_running_loop(None)
+        return calls
+
+    def end(self) -> None:
+        """Nothing of it goes on: every task is cancelled, and what tidies up does so into the void."""
+        self._due = True
+        for task in asyncio.all_tasks(self):
+            task.cancel()
+        self._turn(CALLS_OF_DEATH)
+        if any(not task.done() for task in asyncio.all_tasks(self)):
+            raise AssertionError("a task cannot be cancelled")
+        self._ended = True
+        self._ready.clear()
 
 
 def _finish(done: "asyncio.Future[None]") -> None:

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from failoverd.domain.model import NodeSpec
 from failoverd.domain.report import PeerState
@@ -32,8 +33,7 @@ class Conditions:
     """(from, to, link): nothing passes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Datagram:
+class Datagram(NamedTuple):
     sender: str
     incarnation: str
     sequence: int
@@ -47,24 +47,25 @@ class Network:
         self.links = links
         self.conditions = Conditions()
         self.sockets: dict[str, SimTransport] = {}
-        self.delivered = 0
+        self.sent = 0
 
-    def send(self, sender: str, receivers: list[str], datagram: Callable[[int], Datagram]) -> None:
-        now, rng = self.conditions, self._world.random
+    def send(self, receivers: list[str], datagram: Datagram) -> None:
+        now, world = self.conditions, self._world
+        chance, (soonest, latest) = world.random.random, now.delay_s
+        self.sent += len(receivers)
         for receiver in receivers:
-            for link in range(self.links):
-                if (sender, receiver, link) in now.cut or (now.loss and rng.random() < now.loss):
-                    continue
-                made = datagram(link)
-                for _ in range(2 if now.duplicate and rng.random() < now.duplicate else 1):
-                    slow = now.slow and rng.random() < now.slow
-                    delay = rng.uniform(0, now.slow_s) if slow else rng.uniform(*now.delay_s)
-                    self._world.after(delay, lambda r=receiver, d=made: self._arrive(r, d))  # type: ignore[misc]
+            if now.cut and (datagram.sender, receiver, datagram.link) in now.cut:
+                continue
+            if now.loss and chance() < now.loss:
+                continue
+            for _ in range(2 if now.duplicate and chance() < now.duplicate else 1):
+                slow = now.slow and chance() < now.slow
+                delay = now.slow_s * chance() if slow else soonest + (latest - soonest) * chance()
+                world.after(delay, self._arrive, receiver, datagram)
 
     def _arrive(self, receiver: str, datagram: Datagram) -> None:
         socket = self.sockets.get(receiver)
         if socket is not None:
-            self.delivered += 1
             socket.arrive(datagram)
 
 
@@ -115,10 +116,9 @@ class SimTransport:
         if self.dead:
             return
         self._sequence += 1
-        sequence, incarnation = self._sequence, self.incarnation
-        self._network.send(
-            self._node, self._peer_names, lambda link: Datagram(self._node, incarnation, sequence, link, state)
-        )
+        for link in range(self._network.links):
+            datagram = Datagram(self._node, self.incarnation, self._sequence, link, state)
+            self._network.send(self._peer_names, datagram)
 
     async def run(self, deliver: Callable[[Received], None]) -> None:
         self._deliver = deliver
@@ -163,31 +163,31 @@ class SimTransport:
         self._empty_at = self._now()
 
     def _admit(self, datagram: Datagram) -> Received | None:
+        sender, incarnation, sequence, link, state = datagram
         at = self._now()
-        peer = self._peers.setdefault(datagram.sender, _Peer())
-        stream = peer.streams.get(datagram.incarnation)
-        if not self._admits(peer, datagram.incarnation, stream, at):
+        peer = self._peers.get(sender) or self._peers.setdefault(sender, _Peer())
+        stream = peer.streams.get(incarnation)
+        if incarnation != peer.present and not self._admits(peer, incarnation, stream, at):
             return None
-        stream = stream or _Stream()
-        if datagram.sequence <= stream.on_link.get(datagram.link, 0):
+        stream = stream or peer.streams.setdefault(incarnation, _Stream())
+        if sequence <= stream.on_link.get(link, 0):
             return None  # replayed, or late
-        stream.on_link[datagram.link] = datagram.sequence
-        if datagram.incarnation != peer.present:
+        stream.on_link[link] = sequence
+        if incarnation != peer.present:
             former = peer.streams.get(peer.present or "")
             if former is not None:
                 former.superseded = peer.present != peer.expected
-            peer.present = datagram.incarnation
-        peer.streams[datagram.incarnation] = stream
+            peer.present = incarnation
         peer.quiet_since = at
-        fresh = datagram.sequence > stream.newest
+        fresh = sequence > stream.newest
         if fresh:
-            stream.newest, stream.state = datagram.sequence, datagram.state
+            stream.newest, stream.state = sequence, state
         if stream.state is None:
             return None
         return Received(
-            peer=datagram.sender,
-            incarnation=datagram.incarnation,
-            link=datagram.link,
+            peer=sender,
+            incarnation=incarnation,
+            link=link,
             at=at,
             state=stream.state,
             fresh=fresh,
@@ -195,7 +195,7 @@ class SimTransport:
         )
 
     def _admits(self, peer: _Peer, incarnation: str, stream: _Stream | None, at: float) -> bool:
-        if peer.present is None or incarnation in {peer.present, peer.expected}:
+        if peer.present is None or incarnation == peer.expected:
             return True
         if stream is not None and stream.superseded:
             return False

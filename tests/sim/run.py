@@ -9,11 +9,11 @@ from tests.sim.checkers import Checkers
 from tests.sim.cluster import Cluster
 from tests.sim.components import Part
 from tests.sim.scenario import Scenario
-from tests.sim.world import Broken, Entry, Violation, World
+from tests.sim.world import Broken, Entry, Violation, World, digest_of
 
-STEP_S = 0.5
-"""How often it is asked whether everything is as wanted."""
-STEADY_S = 3.0
+STEP_TTL = 1 / 6
+"""How often it is asked whether everything is as wanted, in leases."""
+STEADY_TTL = 1.0
 """For so long it must stay so."""
 RESIGNED = frozenset({GroupState.BLOCKED, GroupState.DEGRADED})
 """States in which a group may be left, if its reason is said."""
@@ -23,7 +23,6 @@ RESIGNED = frozenset({GroupState.BLOCKED, GroupState.DEGRADED})
 class Verdict:
     scenario: Scenario
     violation: Violation | None
-    digest: str
     simulated_s: float
     real_s: float
     steps: int
@@ -33,6 +32,11 @@ class Verdict:
     guarded: int = 0
     trace: tuple[Entry, ...] = field(default=(), repr=False)
 
+    @property
+    def digest(self) -> str:
+        """Of all that happened: two runs of one scenario have the same."""
+        return digest_of(self.trace)
+
 
 def run(scenario: Scenario) -> Verdict:
     began = time.perf_counter()
@@ -41,9 +45,9 @@ def run(scenario: Scenario) -> Verdict:
     violation, judge = None, _Judge(cluster)
     try:
         for node in scenario.nodes:
-            world.at(world.random.uniform(0, 0.3), lambda n=node: cluster.boot(n))  # type: ignore[misc]
+            world.at(world.random.uniform(0, 0.3), cluster.boot, node)
         for each in scenario.timeline:
-            world.at(each.at, lambda e=each: getattr(cluster, e.what)(**e.args))  # type: ignore[misc]
+            world.at(each.at, cluster.happen, each)
         world.run_until(scenario.calm_at)
         cluster.repair()
         judge.converge()
@@ -54,7 +58,6 @@ def run(scenario: Scenario) -> Verdict:
     return Verdict(
         scenario=scenario,
         violation=violation,
-        digest=world.digest(),
         simulated_s=world.now,
         real_s=time.perf_counter() - began,
         steps=world.steps,
@@ -77,11 +80,11 @@ class _Judge:
         world, scenario = self._cluster.world, self._cluster.scenario
         end, since = world.now + scenario.bound_s, None
         while world.now < end:
-            world.run_until(world.now + STEP_S)
+            world.run_until(world.now + STEP_TTL * scenario.ttl_s)
             self._cluster.by_hand()
             if not self._faults():
                 since = world.now if since is None else since
-                if world.now - since >= STEADY_S:
+                if world.now - since >= STEADY_TTL * scenario.ttl_s:
                     self.healed_after_s = since - scenario.calm_at
                     return
             else:

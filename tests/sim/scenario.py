@@ -25,6 +25,8 @@ class Scenario:
     durations: Mapping[tuple[str, str], Mapping[Action, float]]
     """By group and component: what operations usually take, in seconds."""
     timeline: tuple[Happening, ...]
+    witnesses: tuple[str, ...] = ()
+    """Those of ``nodes`` that vote and run no group."""
     rates: Mapping[str, float] = field(default_factory=dict)
     """By node: how fast its clock runs."""
     links: int = 1
@@ -39,3 +41,10 @@ class Scenario:
     by_hand: bool = True
     """Whether an administrator takes down what is shown as stuck, once the faults have ended."""
     name: str = ""
+    profile: str = ""
+    """Which kind of times it has (``tests.sim.seeds.PROFILES``)."""
+
+    @property
+    def scale(self) -> float:
+        """By how much everything takes longer than with a lease of three seconds."""
+        return self.ttl_s / 3.0

@@ -1,8 +1,13 @@
 """Scenarios made from a seed: each with its own mixture of a few kinds of faults, so that some of them are calm
-enough to get far and others are not (swarm testing: Groce et al., ISSTA 2012)."""
+enough to get far and others are not (swarm testing: Groce et al., ISSTA 2012).
+
+The times of a cluster are those that administrators give: heartbeats each 50 ms to each second, leases of one second to
+half a minute. All that faults last, and how fast they follow each other, goes by the lease.
+"""
 
 import random
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from failoverd.domain.model import (
@@ -20,18 +25,50 @@ from tests.sim.scenario import Happening, Scenario
 
 RATE_MAX = 1.05**0.5
 """Two clocks at the two ends of this differ by 5 % in rate."""
+USUAL_TTL_S = 3.0
+"""For a lease of that length the durations below are meant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """Times as they are configured for a kind of cluster; each a range to choose from, in seconds."""
+
+    name: str
+    share: float
+    """Of the seeds."""
+    interval_s: tuple[float, float]
+    misses: tuple[int, int]
+    """``dead_after`` in heartbeats."""
+    ttl_s: tuple[float, float]
+
+
+PROFILES = (
+    Profile("fast", 0.15, (0.05, 0.1), (4, 10), (1.0, 2.0)),  # a hot standby on the same switch
+    Profile("as shipped", 0.2, (0.1, 0.1), (10, 10), (3.0, 3.0)),
+    Profile("medium", 0.3, (0.25, 0.5), (4, 5), (4.0, 8.0)),
+    Profile("slow", 0.35, (1.0, 1.0), (3, 5), (12.0, 30.0)),  # as is usual with VRRP, Patroni (ttl 30) or Pacemaker
+)
+
+Kind = Callable[["Maker", float], None]
+"""Puts one fault, or a few that belong together, into the timeline, beginning at the given time."""
 
 
 class Maker:
-    def __init__(self, seed: int) -> None:
-        self.seed = seed
+    def __init__(self, seed: int, kinds: tuple[Kind, ...]) -> None:
+        self.seed, self._kinds = seed, kinds
         self.rng = random.Random(seed)
         self.happenings: list[Happening] = []
-        self.nodes = tuple("abcde"[: self.rng.choice((2, 2, 3, 3, 4, 5))])
-        self.calm_at = self.rng.uniform(15.0, 40.0)
+        self.profile = self.rng.choices(PROFILES, [each.share for each in PROFILES])[0]
+        self.interval_s = self.rng.uniform(*self.profile.interval_s)
+        self.dead_after_s = self.interval_s * self.rng.randint(*self.profile.misses)
+        self.ttl_s = max(self.rng.uniform(*self.profile.ttl_s), 1.5 * self.dead_after_s)
+        self.scale = self.ttl_s / USUAL_TTL_S
+        self.nodes = tuple("abcdefg"[: self.rng.choices((2, 3, 4, 5, 7), (40, 35, 12, 8, 5))[0]])
+        self.witnesses = self.nodes[-1:] if len(self.nodes) > 2 and self.rng.random() < 0.4 else ()
+        self.calm_at = self.ttl_s * self.rng.uniform(3.0, 8.0)
         self.links = self.rng.choice((1, 1, 2))
         self.durations: dict[tuple[str, str], dict[Action, float]] = {}
-        self.groups = {name: self._group(name) for name in "ghi"[: self.rng.choice((1, 1, 2, 3))]}
+        self.groups = {name: self._group(name) for name in "ghi"[: self.rng.choice((1, 1, 1, 2, 3))]}
 
     def make(self) -> Scenario:
         self._faults()
@@ -42,14 +79,20 @@ class Maker:
         }
         return Scenario(
             seed=self.seed,
+            profile=self.profile.name,
             nodes=self.nodes,
+            witnesses=self.witnesses,
             groups=self.groups,
             durations=self.durations,
             timeline=tuple(sorted(self.happenings, key=lambda each: each.at)),
             rates=rates,
             links=self.links,
+            interval_s=self.interval_s,
+            dead_after_s=self.dead_after_s,
+            ttl_s=self.ttl_s,
             max_parallel={n: self.rng.randint(1, 3) for n in self.nodes if self.rng.random() < 0.15},
             calm_at=self.calm_at,
+            bound_s=30.0 + 15.0 * self.ttl_s,
         )
 
     # --- groups ---------------------------------------------------------------------------------------------------
@@ -62,29 +105,29 @@ class Maker:
             needed = tuple(n for n in names[:position] if rng.random() < 0.4)
             make_first = rng.random() < 0.15 and all(components[n].handover is HandoverMode.MAKE_FIRST for n in needed)
             components[each] = self._component(each, needed, make_first=make_first)
-            slowest = rng.choice((0.05, 0.3, 1.0))
+            slowest = rng.choice((0.05, 0.3, 1.0)) * rng.choice((1.0, self.scale))
             self.durations[name, each] = {
                 Action.PREPARE: rng.uniform(0.01, slowest),
                 Action.ONLINE: rng.uniform(0.01, slowest),
                 Action.OFFLINE: rng.uniform(0.01, slowest),
-                Action.CLEAN: rng.uniform(0.01, 0.07),
+                Action.CLEAN: rng.uniform(0.01, 0.07) * self.scale,
             }
-        nodes = list(self.nodes)
+        nodes = [node for node in self.nodes if node not in self.witnesses]
         rng.shuffle(nodes)
         some = nodes if rng.random() < 0.7 else nodes[: max(2, len(nodes) - 1)]
         return Group(
             name=name,
             nodes=tuple(some),
             components=components,
-            fault_expiry_s=rng.choice((5.0, 20.0, 3600.0)),
+            fault_expiry_s=rng.choice((5.0 * self.scale, 20.0 * self.scale, 3600.0)),
             max_moves=rng.choice((2, 5, 100)),
-            move_window_s=rng.choice((20.0, 3600.0)),
+            move_window_s=rng.choice((20.0 * self.scale, 3600.0)),
             on_stop=rng.choice((OnStop.HANDOVER, OnStop.HANDOVER, OnStop.LEAVE)),
             config_hash="1",
         )
 
     def _component(self, name: str, needed: tuple[str, ...], *, make_first: bool) -> Component:
-        rng = self.rng
+        rng, scale = self.rng, max(1.0, self.scale)
         return Component(
             name=name,
             type="sim",
@@ -94,194 +137,39 @@ class Maker:
             critical=rng.random() < 0.8,
             on_fault=rng.choice((OnFault.RESTART, OnFault.RESTART, OnFault.FAILOVER, OnFault.IGNORE)),
             restart=RestartPolicy(attempts=rng.choice((1, 3)), window_s=60.0, backoff_s=rng.choice((0.0, 0.5))),
-            monitor=MonitorPolicy(interval_s=rng.choice((1.0, 3.0)), fall=rng.choice((1, 2))),
-            timeouts=Timeouts(probe_s=1.0, prepare_s=3.0, online_s=4.0, offline_s=4.0, clean_s=2.0),
+            monitor=MonitorPolicy(interval_s=rng.choice((1.0, 3.0)) * scale, fall=rng.choice((1, 2))),
+            timeouts=Timeouts(
+                probe_s=scale, prepare_s=3.0 * scale, online_s=4.0 * scale, offline_s=4.0 * scale, clean_s=2.0 * scale
+            ),
         )
 
     # --- faults ---------------------------------------------------------------------------------------------------
 
     def _faults(self) -> None:
-        kinds: list[Callable[[float], None]] = [
-            self._switch, self._flip, self._offline_online, self._power_cut, self._crash, self._pause, self._stop,
-            self._partition, self._one_way, self._noise, self._coordinator_out, self._coordinator_cut,
-            self._coordinator_bad, self._late_write, self._restart_amid, self._old_news, self._agents, self._die,
-            self._everything_out, self._reload,
-        ]  # fmt: skip
-        chosen = self.rng.sample(kinds, self.rng.randint(1, 7))
-        at = self.rng.uniform(0.5, 4.0)
-        mean = self.rng.choice((0.5, 1.5, 4.0))
+        chosen = self.rng.sample(self._kinds, self.rng.randint(1, 6))
+        at = self.ttl_s * self.rng.uniform(0.2, 1.3)
+        mean_s = self.ttl_s * self.rng.choice((0.2, 0.6, 1.5))
         while at < self.calm_at:
-            self.rng.choice(chosen)(at)
-            at += self.rng.expovariate(1 / mean)
+            self.rng.choice(chosen)(self, at)
+            at += self.rng.expovariate(1 / mean_s)
 
-    def _do(self, at: float, what: str, **args: Any) -> None:
+    # --- what kinds of faults use -----------------------------------------------------------------------------------
+
+    def do(self, at: float, what: str, **args: Any) -> None:
+        """Something happens to the cluster (``Cluster``'s method of that name), unless all faults are over by then."""
         if at < self.calm_at:
             self.happenings.append(Happening(at, what, args))
 
-    def _node(self) -> str:
+    def node(self) -> str:
         return self.rng.choice(self.nodes)
 
-    def _a_group(self) -> str:
+    def group(self) -> str:
         return self.rng.choice(list(self.groups))
 
-    def _while(self) -> float:
+    def between(self, least: float, most: float) -> float:
+        """Seconds, as meant for the usual lease."""
+        return self.rng.uniform(least, most) * self.scale
+
+    def while_s(self) -> float:
         """How long a fault lasts: mostly shorter than a lease, often a little longer, seldom much longer."""
-        return self.rng.choice((self.rng.uniform(0.1, 2.5), self.rng.uniform(2.0, 5.0), self.rng.uniform(5.0, 12.0)))
-
-    def _switch(self, at: float) -> None:
-        group = self._a_group()
-        to = self.rng.choice((None, *self.groups[group].nodes))
-        self._do(at, "command", node=self._node(), command="switch", group=group, to=to)
-
-    def _flip(self, at: float) -> None:
-        """There and back again, while the two do not hear each other (or one does not hear the other)."""
-        group = self._a_group()
-        one, other = self.rng.sample(self.groups[group].nodes, 2)
-        until = at + self.rng.uniform(0.2, 1.5)
-        for sender, receiver in ((one, other), (other, one))[: self.rng.choice((1, 2))]:
-            self._do(at, "cut", sender=sender, receiver=receiver)
-            self._do(until, "mend", sender=sender, receiver=receiver)
-        for to in (one, other, one):
-            at += self.rng.choice((0.01, 0.1, 0.4)) * self.rng.random()
-            self._do(at, "command", node=self._node(), command="switch", group=group, to=to)
-
-    def _offline_online(self, at: float) -> None:
-        group = self._a_group()
-        self._do(at, "command", node=self._node(), command="offline", group=group)
-        on = self.rng.choice((None, *self.groups[group].nodes))
-        self._do(at + self._while(), "command", node=self._node(), command="online", group=group, on=on)
-
-    def _power_cut(self, at: float) -> None:
-        node = self._node()
-        self._do(at, "power_cut", node=node)
-        self._do(at + self._while(), "boot", node=node)
-
-    def _crash(self, at: float) -> None:
-        node = self._node()
-        self._do(at, "crash", node=node)
-        self._do(at + self._while(), "boot", node=node)
-
-    def _pause(self, at: float) -> None:
-        self._do(at, "pause", node=self._node(), seconds=self._while())
-
-    def _stop(self, at: float) -> None:
-        node = self._node()
-        self._do(at, "stop", node=node)
-        self._do(at + 9.0 + self._while(), "boot", node=node)
-
-    def _partition(self, at: float) -> None:
-        some = self.rng.sample(self.nodes, self.rng.randint(1, len(self.nodes) - 1))
-        link = self.rng.choice((None, None, *range(self.links)))
-        until = at + self._while()
-        for one in some:
-            for other in self.nodes:
-                if other not in some:
-                    for sender, receiver in ((one, other), (other, one)):
-                        self._do(at, "cut", sender=sender, receiver=receiver, link=link)
-                        self._do(until, "mend", sender=sender, receiver=receiver, link=link)
-        if self.rng.random() < 0.4:
-            self._do(at, "cut_coordinator", node=some[0])
-            self._do(until, "mend_coordinator", node=some[0])
-
-    def _one_way(self, at: float) -> None:
-        sender, receiver = self.rng.sample(self.nodes, 2)
-        self._do(at, "cut", sender=sender, receiver=receiver)
-        self._do(at + self._while(), "mend", sender=sender, receiver=receiver)
-
-    def _noise(self, at: float) -> None:
-        rng = self.rng
-        self._do(
-            at,
-            "network_is",
-            loss=rng.choice((0.0, 0.1, 0.5)),
-            duplicate=rng.choice((0.0, 0.3)),
-            slow=rng.choice((0.0, 0.2, 1.0)),
-            slow_s=rng.choice((0.1, 1.0, 5.0)),
-        )
-        self._do(at + self._while(), "network_is", loss=0.0, duplicate=0.0, slow=0.0)
-
-    def _coordinator_out(self, at: float) -> None:
-        self._do(at, "coordinator_is", down=True)
-        self._do(at + self._while(), "coordinator_is", down=False)
-
-    def _coordinator_cut(self, at: float) -> None:
-        node = self._node()
-        self._do(at, "cut_coordinator", node=node)
-        self._do(at + self._while(), "mend_coordinator", node=node)
-
-    def _coordinator_bad(self, at: float) -> None:
-        rng = self.rng
-        self._do(
-            at,
-            "coordinator_is",
-            request_lost=rng.choice((0.0, 0.2)),
-            reply_lost=rng.choice((0.0, 0.2)),
-            slow=rng.choice((0.0, 0.3, 1.0)),
-            slow_s=rng.choice((0.3, 1.0, 4.0)),
-            news_late_s=rng.choice((0.0, 0.0, 0.5, 3.0)),
-        )
-        self._do(at + self._while(), "coordinator_is", request_lost=0.0, reply_lost=0.0, slow=0.0, news_late_s=0.0)
-
-    def _restart_amid(self, at: float) -> None:
-        """A daemon comes back in the middle of a switch, and does not know yet what runs there."""
-        group, node = self._a_group(), self._node()
-        others = [name for name in self.groups[group].nodes if name != node]
-        self._do(at, "agents_are", hang={"probe": 0.5})
-        self._do(at, "crash", node=node)
-        self._do(at + self.rng.uniform(0.05, 0.8), "boot", node=node)
-        self._do(
-            at + self.rng.uniform(0.0, 1.0),
-            "command",
-            node=self._node(),
-            command="switch",
-            group=group,
-            to=self.rng.choice(others),
-        )
-        self._do(at + 2.0, "agents_are")
-
-    def _old_news(self, at: float) -> None:
-        """A node is back with a new lease before it hears what was written while it was away."""
-        node, until = self._node(), at + self.rng.uniform(3.5, 6.0)
-        self._do(at, "cut_coordinator", node=node)
-        self._do(until, "coordinator_is", news_late_s=self.rng.uniform(0.1, 1.0))
-        self._do(until, "mend_coordinator", node=node)
-        self._do(until + 2.0, "coordinator_is", news_late_s=0.0)
-
-    def _late_write(self, at: float) -> None:
-        """What a node wrote comes to the coordinator long after its end."""
-        node = self._node()
-        self._do(at, "coordinator_is", slow=1.0, slow_s=8.0)
-        for name, group in self.groups.items():
-            to = self.rng.choice(group.nodes)
-            self._do(at + 0.001, "command", node=node, command="switch", group=name, to=to)
-        self._do(at + 0.01, "coordinator_is", slow=0.0)
-        self._do(at + 0.02, "power_cut", node=node)
-        self._do(at + self.rng.uniform(1.0, 9.0), "boot", node=node)
-
-    def _agents(self, at: float) -> None:
-        rng = self.rng
-        fail = {action: rng.choice((0.0, 0.1, 0.5)) for action in ("online", "offline", "clean")}
-        hang = {action: rng.choice((0.0, 0.0, 0.2)) for action in ("online", "offline", "probe")}
-        self._do(at, "agents_are", fail=fail, hang=hang)
-        self._do(at + self._while(), "agents_are")
-
-    def _die(self, at: float) -> None:
-        group = self._a_group()
-        component = self.rng.choice(list(self.groups[group].components))
-        for node in self.nodes:
-            self._do(at, self.rng.choice(("die", "sicken")), node=node, group=group, component=component)
-
-    def _everything_out(self, at: float) -> None:
-        self._do(at, "power_cut_all")
-        for node in self.nodes:
-            self._do(at + self._while(), "boot", node=node)
-
-    def _reload(self, at: float) -> None:
-        group = self._a_group()
-        later = at + self.rng.uniform(0, 3)
-        for node in self.nodes:
-            self._do(self.rng.uniform(at, later), "reload", node=node, group=group, max_moves=self.rng.choice((3, 50)))
-
-
-def scenario_of(seed: int) -> Scenario:
-    return Maker(seed).make()
+        return self.between(*self.rng.choice(((0.1, 2.5), (2.0, 5.0), (5.0, 12.0))))

@@ -1,4 +1,4 @@
-"""The coordinator: the store of ``failoverd.coordinators.memory`` behind a network that loses, delays and cuts off."""
+"""The coordinator: one store, behind a network that loses, delays and cuts off."""
 
 import asyncio
 from collections import deque
@@ -7,17 +7,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-import anyio
-
-from failoverd.coordinators.memory import MemoryStore
 from failoverd.errors import CoordinatorUnavailable
 from failoverd.ports import Change, Commit, Delete, Entry, Expect, Listing, Put
 from tests.sim.world import World
 
 T = TypeVar("T")
-
-REACH_AGAIN_S = 0.1
-"""How often a cut-off watch tries again."""
+OnCommit = Callable[[str, str, Sequence[Put | Delete]], None]
 
 
 @dataclass(slots=True)
@@ -39,29 +34,49 @@ class Reach:
         return not self.down and node not in self.cut
 
 
-class SimStore(MemoryStore):
+class SimStore:
     """The truth; tells the world of every commit that was carried out."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.on_commit: Callable[[str, str, tuple[Put | Delete, ...]], None] | None = None
-        """Told the node, the incarnation as which it asked, and what was written."""
+        self._entries: dict[str, Entry] = {}
+        self.log: list[Change] = []
+        """Every change there ever was, in order."""
+        self._revision = 0
         self.watches: list[_Watch] = []
+        self.on_commit: OnCommit | None = None
+        """Told the node, the incarnation as which it asked, and what was written."""
 
-    def notify(self) -> None:
-        for watch in self.watches:
-            watch.look()
+    def get(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    def list(self, prefix: str) -> Listing:
+        found = sorted((key, entry) for key, entry in self._entries.items() if key.startswith(prefix))
+        return Listing(self._revision, tuple(entry for _, entry in found))
 
     def carry_out(
         self, node: str, incarnation: str, expects: Sequence[Expect], writes: Sequence[Put | Delete]
     ) -> Commit:
-        pending = self.send(expects, writes, 0.0)
-        self.settle(0.0)
-        commit = pending.commit
-        assert commit is not None
-        if commit.ok and writes and self.on_commit is not None:
-            self.on_commit(node, incarnation, tuple(writes))
-        return commit
+        for expect in expects:
+            entry = self._entries.get(expect.key)
+            if (0 if entry is None else entry.revision) != expect.revision:
+                return Commit(ok=False, revision=self._revision)
+        if writes:
+            self._write(writes)
+            if self.on_commit is not None:
+                self.on_commit(node, incarnation, writes)
+            for watch in self.watches:
+                watch.look()
+        return Commit(ok=True, revision=self._revision)
+
+    def _write(self, writes: Sequence[Put | Delete]) -> None:
+        self._revision += 1
+        for write in writes:
+            value = write.value if isinstance(write, Put) else None
+            if value is not None:
+                self._entries[write.key] = Entry(write.key, value, self._revision)
+            elif self._entries.pop(write.key, None) is None:
+                continue
+            self.log.append(Change(write.key, value, self._revision))
 
 
 class Coordination:
@@ -72,14 +87,22 @@ class Coordination:
         self.store = SimStore()
         self.reach = Reach()
 
-    def travel(self, node: str, lost: float, then: Callable[[], None]) -> None:
+    def delay_s(self) -> float:
+        reach, chance = self.reach, self.world.random.random
+        if reach.slow and chance() < reach.slow:
+            return reach.slow_s * chance()
+        soonest, latest = reach.delay_s
+        return soonest + (latest - soonest) * chance()
+
+    def travel(self, node: str, lost: float, then: Callable[..., None], *args: Any) -> None:
         """Carry one message to or from a node, if it comes through."""
-        reach, rng = self.reach, self.world.random
-        if not reach.passes(node) or (lost and rng.random() < lost):
-            return
-        slow = reach.slow and rng.random() < reach.slow
-        delay = rng.uniform(0, reach.slow_s) if slow else rng.uniform(*reach.delay_s)
-        self.world.after(delay, then)
+        if self.reach.passes(node) and not (lost and self.world.random.random() < lost):
+            self.world.after(self.delay_s(), then, *args)
+
+    def changed(self) -> None:
+        """Whoever could not be reached may be reached again."""
+        for watch in self.store.watches:
+            watch.look()
 
 
 class SimCoordinator:
@@ -95,38 +118,40 @@ class SimCoordinator:
         """A commit that wrote our own lease was begun at that (world) time and is known to us to have succeeded."""
 
     async def read(self, key: str) -> Entry | None:
-        return await self._ask(lambda: self._coordination.store.get(key))
+        return await self._ask(self._coordination.store.get, key)
 
     async def list(self, prefix: str) -> Listing:
-        return await self._ask(lambda: self._coordination.store.list(prefix))
+        return await self._ask(self._coordination.store.list, prefix)
 
     async def commit(self, expects: Sequence[Expect], writes: Sequence[Put | Delete]) -> Commit:
-        began = self._coordination.world.now
-        incarnation, store = self.identity(), self._coordination.store
-        commit = await self._ask(lambda: store.carry_out(self._node, incarnation, expects, writes))
+        began, store = self._coordination.world.now, self._coordination.store
+        commit = await self._ask(store.carry_out, self._node, self.identity(), expects, writes)
         if commit.ok and self.on_lease is not None:
             for write in writes:
                 if isinstance(write, Put) and write.key == f"lease/{self._node}":
                     self.on_lease(began, write)
         return commit
 
-    async def _ask(self, question: Callable[[], T]) -> T:
-        reach = self._coordination.reach
+    async def _ask(self, question: Callable[..., T], *args: Any) -> T:
         answer: asyncio.Future[T] = self._loop.create_future()
-
-        def returned(value: T) -> None:
-            if not self.dead:
-                self._loop.call_soon(_answer, answer, value)
-
-        def arrived() -> None:
-            value = question()
-            self._coordination.travel(self._node, reach.reply_lost, lambda: returned(value))
-
         if not self.dead:
-            self._coordination.travel(self._node, reach.request_lost, arrived)
-        with anyio.move_on_after(self._timeout_s):
+            self._coordination.travel(
+                self._node, self._coordination.reach.request_lost, self._arrived, answer, question, args
+            )
+        timer = self._loop.call_later(self._timeout_s, _give_up, answer, self._timeout_s)
+        try:
             return await answer
-        raise CoordinatorUnavailable(f"no answer within {self._timeout_s:g}s")
+        finally:
+            timer.cancel()
+
+    def _arrived(self, answer: "asyncio.Future[T]", question: Callable[..., T], args: tuple[Any, ...]) -> None:
+        """At the store: carried out whether or not anybody still waits for the answer."""
+        value = question(*args)
+        self._coordination.travel(self._node, self._coordination.reach.reply_lost, self._returned, answer, value)
+
+    def _returned(self, answer: "asyncio.Future[T]", value: T) -> None:
+        if not self.dead:
+            self._loop.call_soon(_answer, answer, value)
 
     @asynccontextmanager
     async def watch(self, prefix: str, after: int) -> AsyncIterator["_Watch"]:
@@ -137,6 +162,7 @@ class SimCoordinator:
             yield watch
         finally:
             self._coordination.store.watches.remove(watch)
+            watch.over = True
 
     async def aclose(self) -> None:
         self.dead = True
@@ -147,15 +173,22 @@ def _answer(future: "asyncio.Future[Any]", value: Any) -> None:
         future.set_result(value)
 
 
+def _give_up(future: "asyncio.Future[Any]", timeout_s: float) -> None:
+    if not future.done():
+        future.set_exception(CoordinatorUnavailable(f"no answer within {timeout_s:g}s"))
+
+
 class _Watch:
     def __init__(
         self, coordination: Coordination, node: str, loop: asyncio.AbstractEventLoop, prefix: str, after: int
     ) -> None:
-        self._coordination, self._node, self._loop = coordination, node, loop
-        self._prefix, self._sent, self._after = prefix, after, after
+        self._coordination, self._node, self._loop, self._prefix = coordination, node, loop, prefix
+        log = coordination.store.log
+        self._sent = next((place for place, change in enumerate(log) if change.revision > after), len(log))
+        """How much of the log is on its way, or there."""
         self._batches: deque[tuple[Change, ...]] = deque()
         self._waiting: asyncio.Future[None] | None = None
-        self._on_its_way = False
+        self._on_its_way = self.over = False
 
     def __aiter__(self) -> "_Watch":
         return self
@@ -168,28 +201,22 @@ class _Watch:
 
     def look(self) -> None:
         """Something may have changed: what has is on its way, in order, one batch at a time."""
-        if self._on_its_way or self not in self._coordination.store.watches:
+        coordination = self._coordination
+        log = coordination.store.log
+        if self._on_its_way or self._sent == len(log) or not coordination.reach.passes(self._node):
             return
-        world, reach = self._coordination.world, self._coordination.reach
-        if not reach.passes(self._node):
-            self._on_its_way = True
-            world.after(REACH_AGAIN_S, self._again)
-            return
-        self._sent, changes = self._coordination.store.changes(self._prefix, self._sent)
+        changes = [change for change in log[self._sent :] if change.key.startswith(self._prefix)]
+        self._sent = len(log)
         if not changes:
             return
         self._on_its_way = True
-        slow = reach.slow and world.random.random() < reach.slow
-        delay = world.random.uniform(0, reach.slow_s) if slow else world.random.uniform(*reach.delay_s)
-        world.after(delay + reach.news_late_s, lambda: self._arrive(changes))
-
-    def _again(self) -> None:
-        self._on_its_way = False
-        self.look()
+        if len(changes) > 1:  # of each key the newest, as a real store has it
+            changes = sorted({each.key: each for each in changes}.values(), key=lambda each: each.revision)
+        coordination.world.after(coordination.delay_s() + coordination.reach.news_late_s, self._arrive, tuple(changes))
 
     def _arrive(self, changes: tuple[Change, ...]) -> None:
         self._on_its_way = False
-        if self not in self._coordination.store.watches:
+        if self.over:
             return
         self._batches.append(changes)
         if self._waiting is not None:

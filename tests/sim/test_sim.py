@@ -3,8 +3,8 @@ and what the simulator itself must be able to do."""
 
 import pytest
 
+from tests.sim.kinds import scenario_of
 from tests.sim.run import Verdict, run
-from tests.sim.seeds import scenario_of
 from tests.sim.written import Written, all_written
 
 SEEDS = 132

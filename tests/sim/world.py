@@ -5,33 +5,28 @@ in an order that only the seed decides, so a run repeats exactly.
 """
 
 import hashlib
-import heapq
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Any, NamedTuple, Protocol
 
 
 class Process(Protocol):
-    """Something that the world turns: a daemon."""
+    """Something that is to run at once: the event loop of a daemon."""
 
-    name: str
-
-    def next_at(self) -> float | None:
-        """World time; None: not by time."""
-
-    def turn(self) -> None: ...
+    def drain(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of the trace."""
 
     at: float
     who: str
     """A node, or ``world``."""
     what: str
-    fields: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any]
 
     def __str__(self) -> str:
         said = " ".join(f"{key}={value}" for key, value in self.fields.items())
@@ -61,18 +56,20 @@ class World:
         self.now = 0.0
         self.random = random.Random(seed)
         self.trace: list[Entry] = []
-        self.processes: list[Process] = []
+        self.due: deque[Process] = deque()
+        """What has something to do now."""
         self.steps = 0
         self.violation: Violation | None = None
-        self._queue: list[tuple[float, int, Callable[[], None]]] = []
+        self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
         self._tickets = 0
 
-    def at(self, when: float, action: Callable[[], None]) -> None:
+    def at(self, when: float, action: Callable[..., None], *args: Any) -> None:
         self._tickets += 1
-        heapq.heappush(self._queue, (max(when, self.now), self._tickets, action))
+        heappush(self._queue, (when, self._tickets, action, args))
 
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
-        self.at(self.now + seconds, action)
+    def after(self, seconds: float, action: Callable[..., None], *args: Any) -> None:
+        self._tickets += 1
+        heappush(self._queue, (self.now + seconds, self._tickets, action, args))
 
     def note(self, who: str, what: str, **fields: Any) -> None:
         self.trace.append(Entry(self.now, who, what, fields))
@@ -84,32 +81,27 @@ class World:
             self.violation = Violation(rule, self.now, text)
 
     def run_until(self, end: float) -> None:
-        """Let everything happen that is due by ``end``: at one time, the world first and then the daemons in order."""
-        while True:
-            chosen: Process | None = None
-            when = self._queue[0][0] if self._queue else end + 1.0
-            for process in self.processes:
-                at = process.next_at()
-                if at is not None and at < when:
-                    chosen, when = process, at
-            if when > end:
-                break
+        """Let everything happen that is due by ``end``: each event, and whatever it makes the daemons do at once."""
+        queue, due = self._queue, self.due
+        while queue and queue[0][0] <= end:
+            when, _, action, args = heappop(queue)
             self.now = max(self.now, when)
             self.steps += 1
-            if chosen is not None:
-                chosen.turn()
-            else:
-                heapq.heappop(self._queue)[2]()
-            self.stop_if_broken()
+            action(*args)
+            while due:
+                due.popleft().drain()
+            if self.violation is not None:
+                raise Broken(self.violation)
         self.now = end
 
     def stop_if_broken(self) -> None:
         if self.violation is not None:
             raise Broken(self.violation)
 
-    def digest(self) -> str:
-        """Of the whole trace: two runs of one seed have the same."""
-        digest = hashlib.sha256()
-        for entry in self.trace:
-            digest.update(f"{entry.at!r} {entry}\n".encode())
-        return digest.hexdigest()[:16]
+
+def digest_of(trace: Iterable[Entry]) -> str:
+    """Of a whole trace: two runs of one seed have the same."""
+    digest = hashlib.sha256()
+    for entry in trace:
+        digest.update(f"{entry.at!r} {entry}\n".encode())
+    return digest.hexdigest()[:16]
