@@ -199,8 +199,6 @@ class SimLoop(asyncio.BaseEventLoop):
                 handle = ready.popleft()
                 if not handle.is_cancelled:
                     handle.action(*handle.args)
-        except Exception as error:  # noqa: BLE001 (of a callback: reported as an event loop does, and judged)
-            self._on_fault({"message": "a callback failed", "exception": error})
         finally:
             asyncio._set_running_loop(None)
         return calls
