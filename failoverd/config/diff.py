@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 
-from failoverd.config.settings import Config, GroupPolicy
+from failoverd.config.settings import Config
 from failoverd.domain.model import Group, NodeSpec
 
 _RESTART = ("cluster", "node", "key_file", "state_dir", "run_dir", "coordinator", "heartbeat", "lease")
@@ -27,7 +27,7 @@ class ConfigDiff:
     removed: tuple[str, ...] = ()
     changed: Mapping[str, GroupDiff] = field(default_factory=dict)
     settings: tuple[str, ...] = ()
-    """Settings that differ and can be applied at run time (``max_parallel``, ``fencing``)."""
+    """Settings that differ and can be applied at run time (``max_parallel``, ``capacity``, ``fencing``)."""
     needs_restart: tuple[str, ...] = ()
     """Settings that differ and cannot: the daemon goes on with the old ones until it is restarted."""
 
@@ -46,6 +46,8 @@ def diff(old: Config, new: Config) -> ConfigDiff:
     settings = []
     if _limits(old) != _limits(new):
         settings.append("max_parallel")
+    if _capacities(old) != _capacities(new):
+        settings.append("capacity")
     if old.fencing != new.fencing:
         settings.append("fencing")
     return ConfigDiff(
@@ -58,11 +60,15 @@ def diff(old: Config, new: Config) -> ConfigDiff:
 
 
 def _identities(config: Config) -> dict[str, NodeSpec]:
-    return {name: replace(spec, max_parallel=None) for name, spec in config.nodes.items()}
+    return {name: replace(spec, max_parallel=None, capacity=None) for name, spec in config.nodes.items()}
 
 
 def _limits(config: Config) -> dict[str, int | None]:
     return {name: spec.max_parallel for name, spec in config.nodes.items()}
+
+
+def _capacities(config: Config) -> dict[str, float | None]:
+    return {name: spec.capacity for name, spec in config.nodes.items()}
 
 
 def _group_diff(old: Config, new: Config, name: str) -> GroupDiff:
@@ -73,13 +79,10 @@ def _group_diff(old: Config, new: Config, name: str) -> GroupDiff:
         changed=tuple(
             component for component in after if component in before and after[component] != before[component]
         ),
-        settings=(
-            *_differing(old.groups[name], new.groups[name]),
-            *_differing(old.policies.get(name, GroupPolicy()), new.policies.get(name, GroupPolicy())),
-        ),
+        settings=_differing(old.groups[name], new.groups[name]),
     )
 
 
-def _differing(old: Group | GroupPolicy, new: Group | GroupPolicy) -> tuple[str, ...]:
+def _differing(old: Group, new: Group) -> tuple[str, ...]:
     names = [each.name for each in fields(new) if each.name not in ("components", "config_hash")]
     return tuple(name for name in names if getattr(old, name) != getattr(new, name))

@@ -8,12 +8,23 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from failoverd.config.settings import OnMemberStop, PlacementPolicy, RequiredFault, Where
+from failoverd.config.settings import OnMemberStop
 from failoverd.config.types import Budget, Duration, Keys, PerDuration, PositiveDuration
 from failoverd.domain.lease import LeaseAction
-from failoverd.domain.model import GroupMode, HandoverMode, OnFault, OnOfflineFailure, OnStop, Role
+from failoverd.domain.model import (
+    GroupMode,
+    HandoverMode,
+    OnFault,
+    OnOfflineFailure,
+    OnStop,
+    PlacementPolicy,
+    RequiredFault,
+    Role,
+    Where,
+)
 
 Count = Annotated[int, Field(ge=1, le=100_000)]
+Amount = Annotated[float, Field(gt=0, le=1_000_000)]
 PathText = Annotated[str, Field(min_length=1, max_length=1000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Lax = Field(strict=False)  # an enumeration's value is written as text
@@ -40,6 +51,9 @@ class NodeKeys(Keys):
     """A witness votes and runs no group."""
     max_parallel: Count | None = None
     """How many operations may run on the node at once (default: no limit)."""
+    capacity: Amount | None = None
+    """How much load its groups may make together (default: no limit). A group is not moved by itself to a node that
+    has no room for it; an operator may."""
 
 
 class HeartbeatKeys(Keys):
@@ -240,7 +254,10 @@ class GroupKeys(Keys):
     """How often it may move by itself before it is blocked (default 5 per 1h)."""
     failback: FailbackKeys | None = None
     placement: Annotated[PlacementPolicy, Lax] = PlacementPolicy.ORDER
-    """How the next node is chosen (default order: of nodes)."""
+    """How the next node is chosen: order, that of nodes (default); spread, the one with the fewest groups; load, the
+    one with the least load (as a share of its capacity, where all of them have one). Ties by the order of nodes."""
+    load: Amount = 1.0
+    """What it takes of its node's capacity (default 1)."""
     requires: list[RequireKeys] = Field(default_factory=list)
 
 

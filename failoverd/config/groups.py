@@ -10,10 +10,9 @@ from failoverd.config.document import GroupKeys
 from failoverd.config.fault import Mark
 from failoverd.config.findings import Findings
 from failoverd.config.messages import suggest
-from failoverd.config.settings import GroupPolicy, PlacementPolicy, Requirement
 from failoverd.config.tree import Entry, Map, Scalar, Seq, Tree, is_null, mappings, strings
 from failoverd.domain.graph import find_cycle
-from failoverd.domain.model import Group, GroupMode, NodeSpec, Role
+from failoverd.domain.model import Group, GroupMode, NodeSpec, PlacementPolicy, Requirement, Role
 from failoverd.ports import AgentType
 
 _CYCLES_MAX = 10
@@ -35,7 +34,6 @@ class Context:
 @dataclass(slots=True)
 class Groups:
     groups: dict[str, Group] = field(default_factory=dict)
-    policies: dict[str, GroupPolicy] = field(default_factory=dict)
 
 
 def read_groups(tree: Tree | None, context: Context, findings: Findings) -> Groups:
@@ -64,12 +62,6 @@ def _read_group(name: str, tree: Map, context: Context, findings: Findings, foun
         return
     _warn_of_group(tree, keys, findings)
     components = {draft.name: draft.component for draft in drafts.values() if draft.component is not None}
-    policy = GroupPolicy(
-        placement=keys.placement,
-        requires=tuple(
-            Requirement(group=need.group, where=need.where, on_fault=need.on_fault) for need in keys.requires
-        ),
-    )
     group = Group(
         name=name,
         nodes=nodes,
@@ -80,14 +72,18 @@ def _read_group(name: str, tree: Map, context: Context, findings: Findings, foun
         max_moves=keys.max_moves.count,
         move_window_s=keys.max_moves.window_s,
         failback_after_s=keys.failback.after if keys.failback else None,
+        placement=keys.placement,
+        load=keys.load,
+        requires=tuple(
+            Requirement(group=need.group, where=need.where, on_fault=need.on_fault) for need in keys.requires
+        ),
     )
-    found.groups[name] = replace(group, config_hash=config_hash(group, policy))
-    found.policies[name] = policy
+    found.groups[name] = replace(group, config_hash=config_hash(group))
 
 
-def config_hash(group: Group, policy: GroupPolicy) -> str:
+def config_hash(group: Group) -> str:
     """The same on every node that means the same group: it depends on no order of keys, no file name, no layout."""
-    document = {"group": {**asdict(group), "config_hash": ""}, "policy": asdict(policy)}
+    document = {**asdict(group), "config_hash": ""}
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -185,10 +181,11 @@ def _required(entry: Entry) -> dict[str, Mark]:
 def _warn_of_group(tree: Map, keys: GroupKeys, findings: Findings) -> None:
     unheeded = {
         "mode": keys.mode is GroupMode.PARALLEL and "mode: parallel",
-        "placement": keys.placement is not PlacementPolicy.ORDER and f"placement: {keys.placement}",
         "requires": bool(keys.requires) and "requires",
-        "failback": keys.failback is not None and "failback",
     }
     for key, what in unheeded.items():
         if what:
             findings.warn(tree.key_mark(key), f"'{what}' is not yet acted on")
+    if keys.failback is not None and keys.placement is not PlacementPolicy.ORDER:
+        text = f"'failback' goes back to the first of nodes, whatever 'placement: {keys.placement}' would choose"
+        findings.warn(tree.key_mark("failback"), text)

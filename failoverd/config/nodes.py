@@ -77,7 +77,13 @@ def read_nodes(tree: Tree | None, findings: Findings) -> tuple[dict[str, NodeSpe
         mine = _links(name, node, keys, findings)
         links += mine
         addresses = tuple((link.host, link.port) for link in mine)
-        specs[name] = NodeSpec(name=name, addresses=addresses, role=keys.role, max_parallel=keys.max_parallel)
+        specs[name] = NodeSpec(
+            name=name,
+            addresses=addresses,
+            role=keys.role,
+            max_parallel=keys.max_parallel,
+            capacity=keys.capacity,
+        )
     if isinstance(tree, Map) and len(entries) > NODES_MAX:
         findings.fault(tree.mark, f"{len(entries)} nodes: at most {NODES_MAX} are supported")
     if (

@@ -107,7 +107,6 @@ class _Check:
             heartbeat=heartbeat,
             lease=lease,
             groups=groups.groups,
-            policies=groups.policies,
             fencing=fencing,
             warnings=self.findings.warnings,
             source_files=tuple(self.source.files),

@@ -68,40 +68,6 @@ class FenceDevice:
     timeout_s: float = 60.0
 
 
-class PlacementPolicy(StrEnum):
-    ORDER = "order"
-    SPREAD = "spread"
-    LOAD = "load"
-
-
-class Where(StrEnum):
-    SAME_NODE = "same_node"
-    OTHER_NODE = "other_node"
-    ANYWHERE = "anywhere"
-
-
-class RequiredFault(StrEnum):
-    """What becomes of a group when one that it requires is faulted."""
-
-    FOLLOW = "follow"
-    STAY = "stay"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Requirement:
-    group: str
-    where: Where = Where.ANYWHERE
-    on_fault: RequiredFault = RequiredFault.FOLLOW
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupPolicy:
-    """What the configuration says of a group beyond the domain's ``Group``."""
-
-    placement: PlacementPolicy = PlacementPolicy.ORDER
-    requires: tuple[Requirement, ...] = ()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     cluster: str
@@ -115,8 +81,6 @@ class Config:
     heartbeat: HeartbeatSettings
     lease: LeaseSettings
     groups: Mapping[str, Group]
-    policies: Mapping[str, GroupPolicy] = field(default_factory=dict)
-    """One for each of ``groups``."""
     fencing: Mapping[str, tuple[FenceDevice, ...]] = field(default_factory=dict)
     warnings: tuple[Fault, ...] = ()
     source_files: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from failoverd.domain.balance import balances, ranked
 from failoverd.domain.eligibility import Refusal, choose, explain, refusal, refusals
 from failoverd.domain.holds import Subject
 from failoverd.domain.model import OnStop
@@ -73,12 +74,32 @@ def decide(view: View) -> tuple[Decision, ...]:
     if not (view.ready and view.coordinator_ok and view.lease_usable and view.trusted):
         return ()
     decisions: list[Decision] = list(_fence_expired(view))
-    for group in view.groups.values():
+    balanced = balances(view)
+    # Where it matters what else a node carries, everybody must go through the groups in the same order.
+    groups = [view.groups[name] for name in sorted(view.groups)] if balanced else list(view.groups.values())
+    for group in groups:
         phases = PHASES if view.freeze_of(group) is None else PHASES_FROZEN
         found = next((d for d in (phase(view, group) for phase in phases) if d is not None), None)
         if found is not None:
             decisions.append(_heedful(view, group, found))
+        if balanced:
+            view = _expecting(view, group, found)
     return tuple(decisions)
+
+
+def _expecting(view: View, group: GroupView, found: Decision | None) -> View:
+    """The groups that are decided on next reckon with this one where it will be, whoever carries that out."""
+    if isinstance(found, Place):
+        target: str | None = found.placement.owner
+    elif view.freeze_of(group) is not None:
+        target = None
+    elif group.placement is None:
+        target = choose(view, group)
+    else:
+        owner = view.nodes.get(group.placement.owner)
+        lost = owner is not None and owner.member in GONE and group.placement.wanted is Wanted.ONLINE
+        target = choose(view, group, without=frozenset({group.placement.owner})) if lost else None
+    return view if target is None else replace(view, expected={**view.expected, group.group.name: target})
 
 
 def _heedful(view: View, group: GroupView, found: Decision) -> Decision:
@@ -128,7 +149,8 @@ def _place_first(view: View, group: GroupView) -> Decision | None:
     if not eligible:
         return None
     name = group.group.name
-    chosen = max(eligible, key=lambda n: (view.nodes[n].online.get(name, 0), -group.group.nodes.index(n)))
+    best = ranked(view, group, eligible)
+    chosen = max(best, key=lambda n: (view.nodes[n].online.get(name, 0), -best.index(n)))
     if chosen != view.me:
         return None
     joined = tuple(n for n in group.group.nodes if n in view.nodes and view.nodes[n].member is not None)
@@ -287,6 +309,29 @@ def _drop_gone_holders(view: View, group: GroupView) -> Decision | None:
     return place if place.unchanged else None
 
 
+def _fail_back(view: View, group: GroupView) -> Decision | None:
+    """All is well, and a node that the group prefers has been well for long enough: only where it is configured, not
+    against an operator's own choice of the node, and within the budget of moves."""
+    placement, after_s = group.placement, group.group.failback_after_s
+    if placement is None or placement.owner != view.me or placement.wanted is Wanted.OFFLINE or after_s is None:
+        return None
+    if placement.cause is Cause.OPERATOR or placement.holders != (view.me,) or not group.all_online:
+        return None
+    if view.stopping or group.recent_moves >= group.group.max_moves:
+        return None
+    for name in group.group.nodes[: _position(group, view.me)]:
+        since = group.well_since.get(name)
+        if since is not None and view.now - since >= after_s and refusal(view, group, name) is None:
+            reason = f"{name} is preferred and has been well for {after_s:g}s"
+            changed = moved(placement, name, cause=Cause.FAILBACK, reason=reason, by=view.me, at="")
+            return Place(group=group.group.name, placement=changed, revision=group.revision)
+    return None
+
+
+def _position(group: GroupView, node: str) -> int:
+    return group.group.nodes.index(node) if node in group.group.nodes else 0
+
+
 Phase = Callable[[View, GroupView], Decision | None]
 
 PHASES: tuple[Phase, ...] = (
@@ -298,6 +343,7 @@ PHASES: tuple[Phase, ...] = (
     _regain,
     _release,
     _drop_gone_holders,
+    _fail_back,
 )
 
 PHASES_FROZEN: tuple[Phase, ...] = (_regain, _release, _drop_gone_holders, _held_back)

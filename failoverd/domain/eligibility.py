@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from enum import StrEnum
 
+from failoverd.domain.balance import has_room, ranked
 from failoverd.domain.placement import LeaseState
 from failoverd.domain.view import GroupView, NodeView, View
 
@@ -23,6 +24,7 @@ class Refusal(StrEnum):
     DRAINING = "draining"
     FAULTED = "faulted"
     CONFIG_MISMATCH = "config_mismatch"
+    NO_CAPACITY = "no_capacity"
 
 
 TEXT: Mapping[Refusal, str] = {
@@ -39,9 +41,10 @@ TEXT: Mapping[Refusal, str] = {
     Refusal.DRAINING: "is being drained",
     Refusal.FAULTED: "had a fault in this group",
     Refusal.CONFIG_MISMATCH: "has another configuration of this group",
+    Refusal.NO_CAPACITY: "has no capacity left for it",
 }
 
-HARD = frozenset(Refusal) - {Refusal.FAULTED, Refusal.CONFIG_MISMATCH}
+HARD = frozenset(Refusal) - {Refusal.FAULTED, Refusal.CONFIG_MISMATCH, Refusal.NO_CAPACITY}
 """What not even an operator's own choice of the node overrides."""
 
 _BY_STATE = {
@@ -84,7 +87,9 @@ def _not_this_group(view: View, group: GroupView, node: NodeView) -> Refusal | N
         return Refusal.NOT_READY
     if node.name != view.me and node.config_hashes.get(name) != group.group.config_hash:
         return Refusal.CONFIG_MISMATCH
-    return Refusal.FAULTED if node.name in group.faults else None
+    if node.name in group.faults:
+        return Refusal.FAULTED
+    return None if has_room(view, group, node) else Refusal.NO_CAPACITY
 
 
 def refusals(view: View, group: GroupView) -> dict[str, Refusal]:
@@ -94,11 +99,9 @@ def refusals(view: View, group: GroupView) -> dict[str, Refusal]:
 
 
 def choose(view: View, group: GroupView, *, without: frozenset[str] = frozenset()) -> str | None:
-    """The most preferred eligible node that is not in ``without``."""
-    for name in group.group.nodes:
-        if name not in without and refusal(view, group, name) is None:
-            return name
-    return None
+    """The best eligible node that is not in ``without``, by the group's own policy."""
+    eligible = [name for name in group.group.nodes if name not in without and refusal(view, group, name) is None]
+    return next(iter(ranked(view, group, eligible)), None)
 
 
 def explain(group: GroupView, found: Mapping[str, Refusal]) -> str:

@@ -77,6 +77,39 @@ class GroupMode(StrEnum):
     PARALLEL = "parallel"
 
 
+class PlacementPolicy(StrEnum):
+    """How one of several nodes that could take a group is chosen."""
+
+    ORDER = "order"
+    """The first in the group's own order."""
+    SPREAD = "spread"
+    """The one that has the fewest groups."""
+    LOAD = "load"
+    """The one with the least load, as a share of its capacity where every candidate has one."""
+
+
+class Where(StrEnum):
+    """Where a required group must be, as seen from the group that requires it."""
+
+    SAME_NODE = "same_node"
+    OTHER_NODE = "other_node"
+    ANYWHERE = "anywhere"
+
+
+class RequiredFault(StrEnum):
+    """What becomes of a group while one that it requires is not online."""
+
+    FOLLOW = "follow"
+    STAY = "stay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requirement:
+    group: str
+    where: Where = Where.ANYWHERE
+    on_fault: RequiredFault = RequiredFault.FOLLOW
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MonitorPolicy:
     interval_s: float = 10.0
@@ -152,6 +185,10 @@ class Group:
     max_moves: int = 5
     move_window_s: float = 3600.0
     failback_after_s: float | None = None
+    placement: PlacementPolicy = PlacementPolicy.ORDER
+    load: float = 1.0
+    """What it takes of its node's ``capacity``."""
+    requires: tuple[Requirement, ...] = ()
     config_hash: str = ""
     """Of everything above, so that two nodes can tell whether they mean the same group."""
 
@@ -164,6 +201,8 @@ class NodeSpec:
     role: Role = Role.MEMBER
     max_parallel: int | None = None
     """How many operations may run on it at once (None: no limit)."""
+    capacity: float | None = None
+    """How much load its groups may make together (None: no limit)."""
 
 
 def limits_of(nodes: Mapping[str, NodeSpec]) -> dict[str, int]:

@@ -22,6 +22,8 @@ class NodeView:
     draining: bool = False
     frozen: bool = False
     """Nothing is to be done on it."""
+    capacity: float | None = None
+    """How much load it may carry (None: no limit)."""
     member: LeaseState | None = None
     """Of its identity record; None: it never joined this cluster."""
     member_revision: int = 0
@@ -51,6 +53,11 @@ class GroupView:
     """Unexpired faults by node: the reason."""
     recent_moves: int = 0
     """Automatic moves within the group's window, as this node has counted them."""
+    all_online: bool = False
+    """On this node: everything that can be. Only filled in where a policy asks for it (``failback``)."""
+    well_since: Mapping[str, float] = field(default_factory=dict)
+    """Of the nodes that it prefers to its owner: since when each could have taken it without a break. Only kept by the
+    owner, of groups with ``failback``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +76,8 @@ class View:
     settle_until: float = 0.0
     """Until when nodes that were not heard of yet are given time to show up."""
     holds: Holds = field(default_factory=Holds)
+    expected: Mapping[str, str] = field(default_factory=dict)
+    """Groups that are about to be on another node than their placement says, by a decision of the same round."""
 
     @property
     def myself(self) -> NodeView:

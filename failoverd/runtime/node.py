@@ -211,6 +211,7 @@ class Node:
         """Take over changed limits of nodes (their names and addresses need a restart)."""
         self.settings = replace(self.settings, nodes=nodes)
         self.slots.resize(nodes[self.me].max_parallel)
+        self.view_builder.nodes = nodes
         for book in self.books.values():
             book.limits = limits_of(nodes)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from failoverd.domain.lease import expires
 from failoverd.domain.model import NodeSpec, Role
 from failoverd.domain.placement import Cause, Placement
+from failoverd.domain.preferences import Preferences
 from failoverd.domain.report import RELEASED_MARKS, Mark, PeerState
 from failoverd.domain.view import GroupView, NodeView, View
 from failoverd.runtime.board import Authority
@@ -30,9 +31,10 @@ class ViewBuilder:
     settle_until: float = 0.0
     """Until when nodes that were not heard of yet are given time to show up: counted from our own readiness."""
     moves: dict[str, deque[float]] = field(default_factory=dict)
+    preferences: Preferences = field(default_factory=Preferences)
 
     def build(self, now: float) -> View:
-        return View(
+        view = View(
             me=self.me,
             now=now,
             nodes={name: self._node(name) for name in self.nodes},
@@ -45,6 +47,7 @@ class ViewBuilder:
             settle_until=self.settle_until,
             holds=self.mirror.holds,
         )
+        return self.preferences.noted(view)
 
     def next_deadline(self, now: float) -> float | None:
         """When the next fault or move ceases to count (``domain.decide.next_deadline`` knows the rest)."""
@@ -63,7 +66,7 @@ class ViewBuilder:
         if old is None or old.generation == new.generation:
             return
         times = self.moves.setdefault(group, deque(maxlen=MOVES_MAX))
-        if new.cause in {Cause.FAULT, Cause.NODE_LOST}:
+        if new.cause in {Cause.FAULT, Cause.NODE_LOST, Cause.FAILBACK}:
             times.append(now)
         elif new.cause is Cause.OPERATOR:
             times.clear()
@@ -80,6 +83,7 @@ class ViewBuilder:
             stopping=self.authority.stopping if mine else said is not None and said.stopping,
             draining=self.mirror.holds.draining(name),
             frozen=self.mirror.holds.node_frozen(name),
+            capacity=self.nodes[name].capacity,
             member=member.record.state if member else None,
             member_revision=member.revision if member else 0,
             lease_revision=lease.revision if lease else 0,
@@ -112,6 +116,7 @@ class ViewBuilder:
             placement=kept.record if kept else None,
             revision=kept.revision if kept else 0,
             all_absent=board.all_absent,
+            all_online=group.failback_after_s is not None and board.all_online,
             given_up=given_up,
             given_up_reason=board.locals[given_up].given_up if given_up else "",
             faults=self._faults(group.name, group.fault_expiry_s, now),

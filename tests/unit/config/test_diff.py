@@ -83,13 +83,16 @@ def test_what_needs_a_restart(base: Config, tmp_path: Path, old: str, new: str, 
 
 
 def test_what_can_be_applied_at_run_time(base: Config, tmp_path: Path) -> None:
-    head = HEAD.replace("a: {address", "a: {max_parallel: 3, address") + "fencing: {b: [{agent: fence_x}]}\n"
+    head = (
+        HEAD.replace("a: {address", "a: {max_parallel: 3, capacity: 2.5, address")
+        + "fencing: {b: [{agent: fence_x}]}\n"
+    )
     found = diff(base, loaded(tmp_path, head + BASE))
-    assert (found.settings, found.needs_restart, found.changed) == (("max_parallel", "fencing"), (), {})
+    assert (found.settings, found.needs_restart, found.changed) == (("max_parallel", "capacity", "fencing"), (), {})
 
 
 def test_every_setting_is_compared(base: Config) -> None:
     """A setting that is added to ``Config`` must get a place in the difference."""
     compared = {"cluster", "node", "nodes", "key_file", "state_dir", "run_dir", "coordinator", "heartbeat", "lease"}
-    compared |= {"groups", "policies", "fencing"}
+    compared |= {"groups", "fencing"}
     assert set(base.__dataclass_fields__) - compared == {"warnings", "source_files"}

@@ -13,14 +13,9 @@ from failoverd.config.reader import check, load
 from failoverd.config.settings import (
     EtcdSettings,
     FenceDevice,
-    GroupPolicy,
     HeartbeatSettings,
-    PlacementPolicy,
-    RequiredFault,
-    Requirement,
     SqliteSettings,
     TlsSettings,
-    Where,
 )
 from failoverd.domain.lease import LeaseAction, LeaseSettings
 from failoverd.domain.model import (
@@ -33,8 +28,12 @@ from failoverd.domain.model import (
     OnFault,
     OnOfflineFailure,
     OnStop,
+    PlacementPolicy,
+    RequiredFault,
+    Requirement,
     RestartPolicy,
     Timeouts,
+    Where,
 )
 from tests.unit.config.support import EXEC, HEAD, TYPES, FakeMachine, checked, loaded, write
 
@@ -61,7 +60,6 @@ def test_defaults(tmp_path: Path) -> None:
         Path("/run/failoverd"),
     )
     assert not config.groups
-    assert not config.policies
     assert not config.fencing
 
 
@@ -139,15 +137,13 @@ groups:
         max_moves=3,
         move_window_s=600.0,
         failback_after_s=60.0,
-    )
-    assert group.components["db"].depends_on == ("lamp",)
-    assert config.policies["shop"] == GroupPolicy(
         placement=PlacementPolicy.LOAD,
         requires=(
             Requirement(group="base", where=Where.OTHER_NODE, on_fault=RequiredFault.STAY),
             Requirement(group="base"),
         ),
     )
+    assert group.components["db"].depends_on == ("lamp",)
 
 
 def test_settings(tmp_path: Path) -> None:
@@ -256,7 +252,7 @@ def test_hash_shows_every_difference(tmp_path: Path, groups: str) -> None:
 
 def test_hash_does_not_contain_itself(tmp_path: Path) -> None:
     group = loaded(tmp_path, f"{HEAD}groups: {{shop: {{components: {{x: {LAMP}}}}}}}\n").groups["shop"]
-    assert config_hash(group, GroupPolicy()) == group.config_hash
+    assert config_hash(group) == group.config_hash
 
 
 def test_agent_is_asked_for_warnings_only_where_the_group_may_run_here(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ CASES: dict[Refusal, NodeView] = {
     Refusal.FROZEN: node("b", frozen=True),
     Refusal.DRAINING: node("b", draining=True),
     Refusal.CONFIG_MISMATCH: node("b", config_hashes={GROUP: "another"}),
+    Refusal.NO_CAPACITY: node("b", capacity=0.5),
 }
 
 
@@ -62,7 +63,7 @@ def test_our_own_lease_and_configuration_are_not_judged_as_a_peers() -> None:
 
 
 def test_what_an_operator_may_override() -> None:
-    assert set(Refusal) - HARD == {Refusal.FAULTED, Refusal.CONFIG_MISMATCH}
+    assert set(Refusal) - HARD == {Refusal.FAULTED, Refusal.CONFIG_MISMATCH, Refusal.NO_CAPACITY}
 
 
 def test_the_most_preferred_node_that_is_not_refused_is_chosen() -> None:
