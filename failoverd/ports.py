@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
-from failoverd.domain.model import Action, NodeSpec
+from failoverd.domain.model import Action, HealthCheck, NodeSpec
 from failoverd.domain.report import PeerState
 from failoverd.log.catalogue import Event
 
@@ -299,6 +299,21 @@ class Claimant(Protocol):
         """Tell them, of a component that is online here. Never raises; takes ``call.timeout_s`` at most."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """What a health check found."""
+
+    healthy: bool | None
+    """None: it could not be asked, which says nothing of the component."""
+    detail: str = ""
+    """One line for the operator."""
+
+
+class HealthChecker(Protocol):
+    async def ask(self, check: HealthCheck, call: Call) -> Health:
+        """Once; returns within ``check.timeout_s`` plus the few seconds that ending a command takes."""
+
+
 class AgentType(Protocol):
     """One entry of the agent table: how the configuration of a type is checked and an agent made of it."""
 
@@ -318,6 +333,74 @@ class AgentType(Protocol):
         executable): (path below the component, message)."""
 
     def build(self, params: BaseModel, host: AgentHost) -> Agent: ...
+
+
+class AgentFamily(Protocol):
+    """Types that are too many to be listed in the table, or come and go with what is installed."""
+
+    @property
+    def prefix(self) -> str:
+        """What all their names begin with."""
+
+    @property
+    def any(self) -> AgentType:
+        """Stands for all of them in the JSON Schema."""
+
+    def member(self, name: str) -> AgentType | None:
+        """The type of that name, whether or not it is installed (``Installable``); None where it cannot be one. May
+        block for a few seconds; what fails is told by the type's ``warnings``."""
+
+    def names(self) -> tuple[str, ...]:
+        """Those that are installed."""
+
+
+@runtime_checkable
+class Installable(Protocol):
+    """A type that may be missing on some machines: a fault of the configuration there, if they may run it."""
+
+    def missing(self) -> str:
+        """Why no component of it can run on this machine; empty where nothing speaks against it."""
+
+
+@runtime_checkable
+class Timed(Protocol):
+    """A type that knows how long its operations may take."""
+
+    def timeouts(self, params: BaseModel) -> Mapping[Action, float]:
+        """Seconds, for where the configuration says nothing. They may differ from node to node."""
+
+
+@runtime_checkable
+class Examiner(Protocol):
+    """A type that can look closer at a component's parameters than ``warnings`` does."""
+
+    def examine(self, params: BaseModel, component: str) -> tuple[str, ...]:
+        """What is wrong with them on this machine now. For ``failoverd check`` alone, in a thread: it may block, for
+        30 seconds at most, and changes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterText:
+    """One of an agent's keys, for people. ``default``: as it is written in the file."""
+
+    name: str
+    type: str
+    required: bool
+    default: str | None
+    text: str
+
+
+@runtime_checkable
+class Described(Protocol):
+    """A type that says more of itself, for ``failoverd agents``, than its parameter model does."""
+
+    def text(self) -> str:
+        """What it is for; the first line is its title."""
+
+    def parameters(self) -> tuple[ParameterText, ...]: ...
+
+    def recommended(self) -> Mapping[str, float]:
+        """How long the agent's own actions should be given, in seconds, by the agent's names for them."""
 
 
 # --- peers ----------------------------------------------------------------------------------------------------

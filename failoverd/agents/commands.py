@@ -3,11 +3,12 @@
 import os
 import re
 import shutil
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, Field
 
 from failoverd.config.types import Keys
 from failoverd.ports import Call, RunRequest, RunResult
@@ -30,43 +31,6 @@ _SHELL_WORDS = frozenset(
 """What a POSIX shell does itself: not to be looked for in PATH."""
 
 
-def _command(value: Any) -> list[str] | str:
-    words: list[str]
-    if isinstance(value, str):
-        if not value.strip():
-            raise ValueError("must not be empty: give a list (no shell) or a string (run by /bin/sh -c)")
-        words = [value]
-    elif isinstance(value, list) and value:
-        words = value
-    else:
-        raise ValueError(
-            "must be a command: a list such as [run-job, start] (no shell), or a string (run by /bin/sh -c)"
-        )
-    for word in words:
-        if not isinstance(word, str):
-            raise ValueError(f"every word of a command must be text: put {word!r} in quotes")  # noqa: TRY004 (pydantic)
-        if "\0" in word:
-            raise ValueError("a command must not contain a NUL character")
-    if not words[0].strip():
-        raise ValueError("the first word of a command, its program, must not be empty")
-    return words if isinstance(value, list) else value
-
-
-Command = Annotated[
-    list[str] | str,
-    BeforeValidator(_command),
-    WithJsonSchema(
-        {
-            "description": "A list (no shell) or a string (run by /bin/sh -c)",
-            "anyOf": [
-                {"type": "array", "items": {"type": "string"}, "minItems": 1},
-                {"type": "string", "minLength": 1},
-            ],
-        }
-    ),
-]
-
-
 def _variables(value: dict[str, str]) -> dict[str, str]:
     for name, content in value.items():
         if not _VARIABLE.fullmatch(name):
@@ -76,6 +40,9 @@ def _variables(value: dict[str, str]) -> dict[str, str]:
         if "\0" in content:
             raise ValueError(f"the value of {name} must not contain a NUL character")
     return value
+
+
+Variables = Annotated[dict[str, str], AfterValidator(_variables)]
 
 
 def _absolute(value: str) -> str:
@@ -90,7 +57,7 @@ AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 class CommandKeys(Keys):
     """How the commands of a component are run."""
 
-    env: Annotated[dict[str, str], AfterValidator(_variables)] = Field(default_factory=dict)
+    env: Variables = Field(default_factory=dict)
     """Variables that its commands get in addition (values in quotes where they look like numbers)."""
 
     user: str | None = None
@@ -108,7 +75,7 @@ class CommandKeys(Keys):
         return _base(own_user=self.user is None)
 
 
-def argv(command: list[str] | str) -> tuple[str, ...]:
+def argv(command: Sequence[str] | str) -> tuple[str, ...]:
     return (SHELL, "-c", command) if isinstance(command, str) else tuple(command)
 
 
@@ -137,7 +104,11 @@ def environment(call: Call, keys: CommandKeys) -> dict[str, str]:
 
 
 def request(
-    command: list[str] | str, call: Call, keys: CommandKeys, timeout_s: float, extra: dict[str, str] | None = None
+    command: Sequence[str] | str,
+    call: Call,
+    keys: CommandKeys,
+    timeout_s: float,
+    extra: dict[str, str] | None = None,
 ) -> RunRequest:
     return RunRequest(
         argv=argv(command),

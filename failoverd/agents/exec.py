@@ -9,7 +9,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
-from failoverd.agents.commands import Command, CommandKeys, describe, fault_of, place_of, request
+from failoverd.agents.commands import CommandKeys, describe, fault_of, place_of, request
+from failoverd.config.types import Command
 from failoverd.errors import SpawnFailed
 from failoverd.ports import (
     Agent,

@@ -14,23 +14,25 @@ from pydantic import BaseModel, model_validator
 from failoverd.agents.exec import ExecType
 from failoverd.agents.ip.type import IpType
 from failoverd.agents.mount.type import MountType
+from failoverd.agents.ocf.family import OcfFamily
 from failoverd.agents.process.type import ProcessType
+from failoverd.config.table import AgentTable
 from failoverd.config.types import Keys
 from failoverd.ports import Agent, AgentHost, AgentType
 
 ENTRY_POINTS = "failoverd.agents"
 
 
-def agent_types(extra: Iterable[EntryPoint] | None = None) -> dict[str, AgentType]:
+def agent_types(extra: Iterable[EntryPoint] | None = None) -> AgentTable:
     """Every component type by its name. ``extra``: other people's (default: those of the installed packages)."""
     types: dict[str, AgentType] = {"exec": ExecType(), "ip": IpType(), "mount": MountType(), "process": ProcessType()}
     own = frozenset(types)
     for point in entry_points(group=ENTRY_POINTS) if extra is None else extra:
-        if point.name in own:
+        if point.name in own or point.name.startswith(OcfFamily.prefix):
             continue  # a package cannot change what a file meant before it was installed
         known = point.name in types
         types[point.name] = _broken(point, "another package provides it too") if known else _load(point)
-    return types
+    return AgentTable(types, (OcfFamily(),))
 
 
 def _load(point: EntryPoint) -> AgentType:

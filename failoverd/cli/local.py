@@ -14,7 +14,7 @@ from failoverd.config.schema import schema as config_schema
 
 
 def check(config: Path, *, as_json: bool) -> int:
-    report = check_config(config, agent_types())
+    report = check_config(config, agent_types(), closely=True)
     if as_json:
         print_json({"version": 1, "faults": _places(report.faults), "warnings": _places(report.warnings)})
     else:

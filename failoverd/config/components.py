@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from pydantic import BaseModel
 
 from failoverd.config.document import ComponentKeys
 from failoverd.config.durations import format_duration
+from failoverd.config.examination import Examination
 from failoverd.config.fault import Mark
 from failoverd.config.findings import Findings
 from failoverd.config.messages import suggest
+from failoverd.config.table import families_of, names_of
 from failoverd.config.tree import Entry, Map, Scalar, locate, strings
 from failoverd.domain.model import (
+    Action,
     Component,
     Expected,
     HandoverMode,
@@ -21,7 +25,7 @@ from failoverd.domain.model import (
     RestartPolicy,
     Timeouts,
 )
-from failoverd.ports import AgentType
+from failoverd.ports import AgentType, Examiner, Installable, Timed
 
 COMMON = frozenset(ComponentKeys.model_fields)
 PROBE_TIMEOUT_S = Timeouts().probe_s
@@ -35,6 +39,8 @@ class Draft:
     tree: Map
     key: Mark
     component: Component | None
+    declared: Timeouts | None = None
+    """Its time-outs without what its agent adds on this node: what other nodes must agree about."""
     agent: AgentType | None = None
     params: BaseModel | None = None
 
@@ -62,9 +68,11 @@ def read_component(name: str, entry: Entry, agent_types: Mapping[str, AgentType]
     params = findings.validate(agent.params, own, known=COMMON, within=within) if agent else None
     if agent is None or keys is None or params is None:
         return Draft(name, tree, entry.key, None)
-    _check_durations(tree, keys, findings)
     component = _build(name, keys, params=params.model_dump(mode="json", by_alias=True))
-    return Draft(name, tree, entry.key, replace(component, has_prepare=agent.prepares(params)), agent, params)
+    timeouts = _timeouts(keys, agent, params)
+    _check_durations(tree, keys, timeouts, findings)
+    complete = replace(component, has_prepare=agent.prepares(params), timeouts=timeouts)
+    return Draft(name, tree, entry.key, complete, component.timeouts, agent, params)
 
 
 def _agent(tree: Map, agent_types: Mapping[str, AgentType], findings: Findings) -> AgentType | None:
@@ -73,7 +81,8 @@ def _agent(tree: Map, agent_types: Mapping[str, AgentType], findings: Findings) 
         return None  # ComponentKeys says so
     agent = agent_types.get(written.value)
     if agent is None:
-        hint = suggest(written.value, agent_types) or f" (there are: {', '.join(sorted(agent_types))})"
+        there = [*sorted(agent_types), *(f"{family.prefix}…" for family in families_of(agent_types))]
+        hint = suggest(written.value, names_of(agent_types)) or f" (there are: {', '.join(there)})"
         findings.fault(written.mark, f"unknown component type '{written.value[:80]}'{hint}")
     return agent
 
@@ -101,7 +110,6 @@ def split(tree: Map, agent: AgentType | None) -> tuple[Map, Map]:
 
 
 def _build(name: str, keys: ComponentKeys, params: Mapping[str, Any]) -> Component:
-    probe_s = keys.timeout.monitor or keys.monitor.timeout or PROBE_TIMEOUT_S
     return Component(
         name=name,
         type=keys.type,
@@ -115,24 +123,43 @@ def _build(name: str, keys: ComponentKeys, params: Mapping[str, Any]) -> Compone
         ),
         on_offline_failure=keys.on_offline_failure,
         monitor=MonitorPolicy(interval_s=keys.monitor.interval, fall=keys.monitor.fall, rise=keys.monitor.rise),
-        timeouts=Timeouts(
-            probe_s=probe_s,
-            prepare_s=keys.timeout.prepare,
-            online_s=keys.timeout.online,
-            offline_s=keys.timeout.offline,
-            clean_s=keys.timeout.clean,
-        ),
+        check=keys.check.check() if keys.check else None,
+        timeouts=_declared_timeouts(keys),
         expect=Expected(prepare_s=keys.expect.prepare, online_s=keys.expect.online, offline_s=keys.expect.offline),
     )
 
 
-def _check_durations(tree: Map, keys: ComponentKeys, findings: Findings) -> None:
+def _declared_timeouts(keys: ComponentKeys) -> Timeouts:
+    return Timeouts(
+        probe_s=keys.timeout.monitor or keys.monitor.timeout or PROBE_TIMEOUT_S,
+        prepare_s=keys.timeout.prepare,
+        online_s=keys.timeout.online,
+        offline_s=keys.timeout.offline,
+        clean_s=keys.timeout.clean,
+    )
+
+
+def _timeouts(keys: ComponentKeys, agent: AgentType, params: BaseModel) -> Timeouts:
+    """As written; else as the agent says; else the same for all."""
+    written = {name for name in keys.timeout.model_fields_set if getattr(keys.timeout, name) is not None}
+    if keys.monitor.timeout is not None:
+        written.add("monitor")
+    found = dict(agent.timeouts(params)) if isinstance(agent, Timed) else {}
+    given = {
+        f"{action.value}_s": seconds
+        for action, seconds in found.items()
+        if ("monitor" if action is Action.PROBE else action.value) not in written
+    }
+    return replace(_declared_timeouts(keys), **given)
+
+
+def _check_durations(tree: Map, keys: ComponentKeys, timeouts: Timeouts, findings: Findings) -> None:
     if keys.timeout.monitor is not None and keys.monitor.timeout is not None:
         mark = locate(tree, ("timeout", "monitor")).key
         findings.fault(mark, "the time of a probe is given twice, as 'monitor.timeout' and as 'timeout.monitor'")
-    for action in ("online", "offline", "prepare"):
+    for action in (Action.ONLINE, Action.OFFLINE, Action.PREPARE):
         expected: float | None = getattr(keys.expect, action)
-        limit: float = getattr(keys.timeout, action)
+        limit = timeouts.of(action)
         if expected is not None and expected > limit:
             findings.fault(
                 locate(tree, ("expect", action)).mark,
@@ -141,11 +168,21 @@ def _check_durations(tree: Map, keys: ComponentKeys, findings: Findings) -> None
             )
 
 
+def examinations_of(draft: Draft) -> list[Examination]:
+    """What ``failoverd check`` may ask its agent on this machine."""
+    agent, params = draft.agent, draft.params
+    if not isinstance(agent, Examiner) or params is None:
+        return []
+    return [Examination(draft.tree.value_mark("type"), draft.name, partial(agent.examine, params, draft.name))]
+
+
 def warn_of(draft: Draft, *, here: bool, self_stop_s: float | None, findings: Findings) -> None:
     """What is no fault. ``here``: this node may run it, so what its commands need should be on this machine."""
     if draft.component is None or draft.agent is None or draft.params is None:
         return
     if here:
+        if isinstance(draft.agent, Installable) and (why := draft.agent.missing()):
+            findings.fault(draft.tree.value_mark("type"), f"component '{draft.name}': {why}")
         for path, message in draft.agent.warnings(draft.params):
             findings.warn(_agent_place(draft.tree, path), f"component '{draft.name}': {message}")
     if draft.component.on_offline_failure is OnOfflineFailure.FENCE:

@@ -8,8 +8,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from failoverd.config.checks import CheckKeys
 from failoverd.config.settings import OnMemberStop
-from failoverd.config.types import Budget, Duration, Keys, PerDuration, PositiveDuration
+from failoverd.config.types import Budget, Count, Duration, Keys, PerDuration, PositiveDuration
 from failoverd.domain.lease import LeaseAction
 from failoverd.domain.model import (
     GroupMode,
@@ -23,7 +24,6 @@ from failoverd.domain.model import (
     Where,
 )
 
-Count = Annotated[int, Field(ge=1, le=100_000)]
 Amount = Annotated[float, Field(gt=0, le=1_000_000)]
 PathText = Annotated[str, Field(min_length=1, max_length=1000)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -209,6 +209,8 @@ class ComponentKeys(Keys):
     depends_on: list[str] = Field(default_factory=list)
     """Components of the same group that must be online before it, and offline after it."""
     monitor: MonitorKeys = MonitorKeys()
+    check: CheckKeys | None = None
+    """Whether the service answers, asked beside the agent's own probe (default: nothing is asked)."""
     on_fault: Annotated[OnFault, Lax] = OnFault.RESTART
     """What a fault of it leads to (default restart)."""
     restart: RestartKeys = RestartKeys()

@@ -5,8 +5,9 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 
-from failoverd.config.components import Draft, read_component, warn_of
+from failoverd.config.components import Draft, examinations_of, read_component, warn_of
 from failoverd.config.document import GroupKeys
+from failoverd.config.examination import Examination
 from failoverd.config.fault import Mark
 from failoverd.config.findings import Findings
 from failoverd.config.messages import suggest
@@ -34,6 +35,8 @@ class Context:
 @dataclass(slots=True)
 class Groups:
     groups: dict[str, Group] = field(default_factory=dict)
+    examinations: list[Examination] = field(default_factory=list)
+    """Of the components that this node may run."""
 
 
 def read_groups(tree: Tree | None, context: Context, findings: Findings) -> Groups:
@@ -58,6 +61,8 @@ def _read_group(name: str, tree: Map, context: Context, findings: Findings, foun
     _check_make_first(drafts, findings)
     for draft in drafts.values():
         warn_of(draft, here=context.node in nodes, self_stop_s=context.self_stop_s, findings=findings)
+        if context.node in nodes:
+            found.examinations += examinations_of(draft)
     if keys is None:
         return
     _warn_of_group(tree, keys, findings)
@@ -78,7 +83,18 @@ def _read_group(name: str, tree: Map, context: Context, findings: Findings, foun
             Requirement(group=need.group, where=need.where, on_fault=need.on_fault) for need in keys.requires
         ),
     )
-    found.groups[name] = replace(group, config_hash=config_hash(group))
+    found.groups[name] = replace(group, config_hash=config_hash(_as_declared(group, drafts)))
+
+
+def _as_declared(group: Group, drafts: Mapping[str, Draft]) -> Group:
+    """Without what agents add to it, which depends on what is installed on the node."""
+    return replace(
+        group,
+        components={
+            name: replace(component, timeouts=drafts[name].declared or component.timeouts)
+            for name, component in group.components.items()
+        },
+    )
 
 
 def config_hash(group: Group) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from failoverd.config.coordinator import read_coordinator
 from failoverd.config.document import FenceKeys, HeartbeatKeys, LeaseKeys, TopKeys
+from failoverd.config.examination import Examination, examine
 from failoverd.config.fault import ConfigError
 from failoverd.config.findings import Findings
 from failoverd.config.groups import Context, Groups, read_groups
@@ -60,13 +61,18 @@ def check(
     *,
     node: str | None = None,
     machine: Machine | None = None,
+    closely: bool = False,
 ) -> Report:
-    """Read, and report all faults and warnings. ``machine``: to judge addresses by, this one unless given."""
+    """Read, and report all faults and warnings. ``machine``: to judge addresses by, this one unless given.
+    ``closely``: where nothing else is wrong, also ask the agents that can tell more, for up to a minute."""
     source = read(path)
     findings = Findings(source.faults, incomplete=source.incomplete)
     config = None
     if source.root.entries or not source.incomplete:
-        config = _Check(source, agent_types, machine or ThisMachine(), findings).config(node)
+        whole = _Check(source, agent_types, machine or ThisMachine(), findings)
+        config = whole.config(node)
+        if closely and not findings.faults:
+            examine(whole.examinations, findings)
     if findings.faults:
         config = None
     return Report(config=config, faults=findings.faults, warnings=findings.warnings)
@@ -81,6 +87,7 @@ class _Check:
         self.agent_types = agent_types
         self.machine = machine
         self.findings = findings
+        self.examinations: list[Examination] = []
 
     def config(self, node: str | None) -> Config | None:
         """Every part is checked, whatever is wrong with the others."""
@@ -93,6 +100,7 @@ class _Check:
         lease = self._lease()
         fencing = self._fencing()
         groups = self._groups(name, nodes, lease)
+        self.examinations = groups.examinations
         run_dir = self._run_dir()
         if top is None or name is None or coordinator is None or heartbeat is None or lease is None:
             return None

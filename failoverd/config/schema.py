@@ -12,6 +12,7 @@ from pydantic.json_schema import models_json_schema
 
 from failoverd.config import document
 from failoverd.config.durations import format_duration
+from failoverd.config.table import families_of
 from failoverd.ports import AgentType
 
 _NAME = {"type": "string", "pattern": "^[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}$"}
@@ -41,14 +42,15 @@ _TOP = {
 def schema(agent_types: Mapping[str, AgentType]) -> dict[str, Any]:
     """The schema with the component types of ``agent_types``."""
     agents = [agent_types[name] for name in sorted(agent_types)]
-    models = [(model, "validation") for model in (*_MODELS, *(agent.params for agent in agents))]
+    families = {family.prefix: family.any for family in families_of(agent_types)}
+    models = [(model, "validation") for model in (*_MODELS, *(agent.params for agent in (*agents, *families.values())))]
     refs, generated = models_json_schema(
         [(model, "validation") for model, _ in dict.fromkeys(models)], ref_template=_REF
     )
     defs: dict[str, Any] = generated.get("$defs", {})
     names: Mapping[Any, str] = {model: ref["$ref"].rpartition("/")[2] for (model, _), ref in refs.items()}
     top = defs.pop(names[document.TopKeys])
-    defs["component"] = _component(defs, names, agents)
+    defs["component"] = _component(defs, names, agents, families)
     _add_components(defs[names[document.GroupKeys]])
     whole = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -114,32 +116,40 @@ def _add_components(group: dict[str, Any]) -> None:
     group["required"] = [*group.get("required", ()), "components"]
 
 
-def _component(defs: dict[str, Any], names: Mapping[type[BaseModel], str], agents: list[AgentType]) -> dict[str, Any]:
+def _component(
+    defs: dict[str, Any],
+    names: Mapping[type[BaseModel], str],
+    agents: list[AgentType],
+    families: Mapping[str, AgentType],
+) -> dict[str, Any]:
     """Common keys and the type's own in one closed object for each type; ``type`` tells which applies."""
     common = defs.pop(names[document.ComponentKeys])
-    merged = {}
-    for agent in agents:
-        own = defs[names[agent.params]]
-        merged[agent.name] = f"component_{agent.name}"
-        defs[merged[agent.name]] = _merged(defs, agent.name, common, own)
-    for model in {agent.params for agent in agents}:
+    cases = [(agent.name, {"const": agent.name}, agent) for agent in agents]
+    cases += [(prefix.rstrip(":"), {"pattern": f"^{prefix}"}, agent) for prefix, agent in families.items()]
+    for name, which, agent in cases:
+        defs[f"component_{name}"] = _merged(defs, which, common, defs[names[agent.params]])
+    for model in {agent.params for _, _, agent in cases}:
         defs.pop(names[model])
+    listed: dict[str, Any] = {"enum": [agent.name for agent in agents]}
+    patterns = [{"type": "string", **which} for _, which, _ in cases[len(agents) :]]
     return {
         "type": "object",
         "required": ["type"],
-        "properties": {"type": {"enum": [agent.name for agent in agents]}},
+        "properties": {"type": {"anyOf": [listed, *patterns]} if patterns else listed},
         "allOf": [
             {
-                "if": {"properties": {"type": {"const": name}}, "required": ["type"]},
-                "then": {"$ref": _REF.format(model=model)},
+                "if": {"properties": {"type": which}, "required": ["type"]},
+                "then": {"$ref": _REF.format(model=f"component_{name}")},
             }
-            for name, model in merged.items()
+            for name, which, _ in cases
         ],
     }
 
 
-def _merged(defs: Mapping[str, Any], name: str, common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    properties = {**common["properties"], **own.get("properties", {}), "type": {"const": name}}
+def _merged(
+    defs: Mapping[str, Any], which: Mapping[str, Any], common: Mapping[str, Any], own: Mapping[str, Any]
+) -> dict[str, Any]:
+    properties = {**common["properties"], **own.get("properties", {}), "type": which}
     required = ["type", *own.get("required", ())]
     if "monitor" in own.get("properties", {}):
         properties["monitor"] = _monitor(defs, common, own, command_required="monitor" in required)

@@ -27,6 +27,9 @@ Duration = Annotated[float, BeforeValidator(_duration), _DURATION_DUMP, _DURATIO
 PositiveDuration = Annotated[float, Field(gt=0), BeforeValidator(_duration), _DURATION_DUMP, _DURATION_SCHEMA]
 
 
+Count = Annotated[int, Field(ge=1, le=100_000)]
+
+
 @dataclass(frozen=True, slots=True)
 class Budget:
     """So many in so long."""
@@ -55,6 +58,43 @@ PerDuration = Annotated[
     BeforeValidator(_budget),
     WithJsonSchema(
         {"type": "string", "pattern": r"^[0-9]+ +per +[0-9]+(\.[0-9]+)?(ms|s|m|h)$", "examples": ["5 per 1h"]}
+    ),
+]
+
+
+def _command(value: Any) -> list[str] | str:
+    words: list[str]
+    if isinstance(value, str):
+        if not value.strip():
+            raise ValueError("must not be empty: give a list (no shell) or a string (run by /bin/sh -c)")
+        words = [value]
+    elif isinstance(value, list) and value:
+        words = value
+    else:
+        raise ValueError(
+            "must be a command: a list such as [run-job, start] (no shell), or a string (run by /bin/sh -c)"
+        )
+    for word in words:
+        if not isinstance(word, str):
+            raise ValueError(f"every word of a command must be text: put {word!r} in quotes")  # noqa: TRY004 (pydantic)
+        if "\0" in word:
+            raise ValueError("a command must not contain a NUL character")
+    if not words[0].strip():
+        raise ValueError("the first word of a command, its program, must not be empty")
+    return words if isinstance(value, list) else value
+
+
+Command = Annotated[
+    list[str] | str,
+    BeforeValidator(_command),
+    WithJsonSchema(
+        {
+            "description": "A list (no shell) or a string (run by /bin/sh -c)",
+            "anyOf": [
+                {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                {"type": "string", "minLength": 1},
+            ],
+        }
     ),
 ]
 

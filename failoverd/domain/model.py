@@ -118,6 +118,29 @@ class MonitorPolicy:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """What is asked beside the agent's own probe; one of ``tcp``, ``http`` and ``command`` is given."""
+
+    tcp: str | None = None
+    """host:port"""
+    http: str | None = None
+    """A URL."""
+    command: tuple[str, ...] | str | None = None
+    """Words, or a line for a shell."""
+    interval_s: float = 5.0
+    timeout_s: float = 3.0
+    fall: int = 3
+    rise: int = 1
+
+    @property
+    def name(self) -> str:
+        """As it is called in messages."""
+        if self.command is not None:
+            return f"check command {self.command if isinstance(self.command, str) else ' '.join(self.command)}"[:100]
+        return f"check tcp {self.tcp}" if self.tcp is not None else f"check http {self.http}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RestartPolicy:
     attempts: int = 1
     window_s: float = 600.0
@@ -169,6 +192,7 @@ class Component:
     restart: RestartPolicy = RestartPolicy()
     on_offline_failure: OnOfflineFailure = OnOfflineFailure.BLOCK
     monitor: MonitorPolicy = MonitorPolicy()
+    check: HealthCheck | None = None
     timeouts: Timeouts = Timeouts()
     expect: Expected = Expected()
 

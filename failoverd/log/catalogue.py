@@ -325,7 +325,8 @@ CATALOGUE: dict[Event, Entry] = {
     ),
     Event.COMPONENT_FAULTED: _error(
         "A component that should be online is not, or an operation on it failed. It is restarted, the group is moved, "
-        "or it is left as it is, as `on_fault` says. `reason` and `output` hold what its agent said."
+        "or it is left as it is, as `on_fault` says. `reason` and `output` hold what its agent said; `check` names the "
+        "health check that failed, where it was that."
     ),
     Event.COMPONENT_RESTARTING: _warning(
         "A faulted component is being restarted in place; what depends on it goes offline first and comes back after. "

@@ -5,14 +5,15 @@ fault, an operator's change of mind: each changes what is wanted, and the loop g
 operation in flight is let finish; only self-stop cuts it short.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import anyio
 
 from failoverd.domain.machine import next_operation
-from failoverd.domain.model import Action, Component, ComponentState
+from failoverd.domain.model import Action, Component, ComponentState, HealthCheck
 from failoverd.domain.restart import Recovery
 from failoverd.errors import GuardUnavailable
 from failoverd.log.catalogue import Event
@@ -24,6 +25,8 @@ from failoverd.ports import (
     Clock,
     EventLog,
     Guard,
+    Health,
+    HealthChecker,
     Outcome,
     Presence,
     Probe,
@@ -32,7 +35,9 @@ from failoverd.ports import (
     Will,
 )
 from failoverd.runtime.board import Board, Local
+from failoverd.runtime.readiness import until_healthy
 from failoverd.runtime.slots import Slots
+from failoverd.runtime.spread import phases
 
 BACKSTOP_S = 30.0
 """Beyond its time-out, how long an agent may take to end its command before we stop waiting for it."""
@@ -54,6 +59,14 @@ class Recorder(Protocol):
         """Seconds of the path that remains behind a step: who goes first where ``max_parallel`` binds."""
 
 
+class NoChecks:
+    """``ports.HealthChecker`` where nobody can be asked."""
+
+    async def ask(self, check: HealthCheck, call: Call) -> Health:
+        del check, call
+        return Health(healthy=None, detail="there is nobody to ask")
+
+
 @dataclass(slots=True)
 class Surroundings:
     """What all component coroutines of a group share."""
@@ -66,6 +79,9 @@ class Surroundings:
     pace: Pace
     recorder: Recorder
     guard: Guard
+    checker: HealthChecker = field(default_factory=NoChecks)
+    phases: Iterator[float] = field(default_factory=phases)
+    """Where in their interval the node's monitors look, one for each."""
 
 
 class ComponentRunner:
@@ -80,6 +96,9 @@ class ComponentRunner:
         """What the guard holds, where it took it before the online."""
         self._only_forced = False
         """Stuck though nobody has tried a proper offline: only self-stop did not succeed."""
+        self.unhealthy = ""
+        """What its health check has found wrong with it; empty where nothing."""
+        self._failed_check = ""
         self.done = False
 
     def _employ(self, agent: Agent) -> None:
@@ -93,6 +112,12 @@ class ComponentRunner:
     @property
     def local(self) -> Local:
         return self._board.locals[self.name]
+
+    @property
+    def watched(self) -> bool:
+        """It should be there, and may be found not to be."""
+        local = self.local
+        return local.state is ComponentState.ONLINE or (local.ignored and local.state is ComponentState.FAULTED)
 
     # --- the loop -----------------------------------------------------------------------------------------------
 
@@ -232,7 +257,7 @@ class ComponentRunner:
             self._enter(ComponentState.FAULTED, reason="cut short by self-stop")
             self._board.held_down_changed()
         else:
-            self._fault(_why("online", result), output=result.output)
+            self._fault(_why("online", result), output=result.output, check=self._failed_check)
 
     async def _take_offline(self) -> None:
         """Offline; if that fails, by force; what a probe then finds absent counts as offline, a kill alone does not."""
@@ -269,21 +294,24 @@ class ComponentRunner:
 
     # --- faults -------------------------------------------------------------------------------------------------
 
-    def found(self, probe: Probe, *, definite: bool = True) -> None:
-        """A monitor or an event says that an online component is not online any more."""
+    def found(self, probe: Probe, *, definite: bool = True, check: str = "") -> None:
+        """A monitor or an event says that an online component is not online any more, or a health ``check`` that it
+        does not do its work."""
         if self.local.state is not ComponentState.ONLINE or self.local.busy:
             return
         if probe.presence is Presence.OFFLINE and definite:
             self._emit(Event.COMPONENT_CHANGED_EXTERNALLY, reason=probe.detail or "not running any more")
-        self._fault(probe.detail or f"monitor says {probe.presence}")
+        self._fault(probe.detail or f"monitor says {probe.presence}", check=check)
 
     def recovered(self) -> None:
         """An ignored fault is over by itself."""
+        if self.unhealthy:
+            return
         if self.local.ignored and self.local.state is ComponentState.FAULTED and not self.local.busy:
             self.local.ignored, self.local.given_up, self.local.deferred = False, "", ""
             self._enter(ComponentState.ONLINE, Event.COMPONENT_ONLINE, reason="recovered by itself")
 
-    def _fault(self, reason: str, *, output: str = "") -> None:
+    def _fault(self, reason: str, *, output: str = "", check: str = "") -> None:
         local, component, now = self.local, self.component, self._around.clock.now()
         wanted = self._board.wanted(self.name)
         if wanted and self._board.frozen:
@@ -296,7 +324,7 @@ class ComponentRunner:
         local.bounce, local.ignored = recovery is Recovery.RESTART, recovery in {Recovery.IGNORE, Recovery.DEFER}
         if recovery is Recovery.GIVE_UP:
             local.given_up = reason
-        fields = {"output": output} if output else {}
+        fields = {key: value for key, value in (("output", output), ("check", check)) if value}
         self._enter(ComponentState.FAULTED, Event.COMPONENT_FAULTED, reason=reason, recovery=recovery, **fields)
         if recovery is Recovery.RESTART and wanted:
             local.rests_until = 0.0  # going offline is not held up, only coming back
@@ -357,10 +385,26 @@ class ComponentRunner:
         with anyio.CancelScope(deadline=anyio.current_time() + limit + BACKSTOP_S) as scope:
             self._in_flight = None if action is Action.CLEAN else scope
             try:
-                return await operation(self._request(action))
+                result = await operation(self._request(action))
+                return await self._ready(result, limit, scope) if action is Action.ONLINE else result
             finally:
                 self._in_flight = None
         return Result(outcome=Outcome.TIMED_OUT, detail="cut short, or did not return in time")
+
+    async def _ready(self, result: Result, limit_s: float, scope: anyio.CancelScope) -> Result:
+        """Online includes healthy, within the same time-out."""
+        check, self._failed_check = self.component.check, ""
+        if check is None or not result.ok:
+            return result
+        left = max(scope.deadline - BACKSTOP_S - anyio.current_time(), check.timeout_s)
+        why = await until_healthy(check, partial(self.ask_health, check), self._ask, min(left, limit_s))
+        if not why:
+            return result
+        self._failed_check = check.name
+        return Result(outcome=Outcome.FAILED, detail=why)
+
+    async def ask_health(self, check: HealthCheck) -> Health:
+        return await self._around.checker.ask(check, self._request(Action.PROBE))
 
     async def _ask(self) -> Probe:
         with anyio.move_on_after(self.component.timeouts.probe_s + BACKSTOP_S):
@@ -408,6 +452,7 @@ class ComponentRunner:
         if same:
             self._successor = None
             self.component = component
+            self.local.own.ring()  # whoever watches it does so as it is now to be watched
         else:
             self._successor = (component, agent())
             if self.local.state is not ComponentState.OFFLINE:

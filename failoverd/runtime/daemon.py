@@ -6,7 +6,7 @@ import os
 import secrets
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import anyio.to_thread
 
 from failoverd import __version__
 from failoverd.agents.absent import Absent
+from failoverd.agents.health import HealthAsker
 from failoverd.agents.registry import agent_types
 from failoverd.clock import BootClock
 from failoverd.config.reader import load
@@ -90,7 +91,9 @@ def _first(group: BaseExceptionGroup[FailoverdError]) -> FailoverdError:
     return found
 
 
-async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: bytes, log: StructlogEventLog) -> None:
+async def _serve(
+    path: Path, config: Config, types: Mapping[str, AgentType], key: bytes, log: StructlogEventLog
+) -> None:
     clock, manager = BootClock(), ServiceManager(os.environ)
     sys.setswitchinterval(SWITCH_S)
     log.emit(Event.DAEMON_STARTED, version=__version__, pid=os.getpid(), config=str(path))
@@ -124,6 +127,7 @@ async def _serve(path: Path, config: Config, types: dict[str, AgentType], key: b
                     host=_host(config.run_dir),
                     offload=_in_thread,
                     guard=guard,
+                    checker=HealthAsker(spawner),
                 ),
                 store.read(),
             )
@@ -175,7 +179,7 @@ def _host(run_dir: Path) -> str:
 
 
 def _builder(
-    config: Config, types: dict[str, AgentType], spawner: Spawner, clock: Clock
+    config: Config, types: Mapping[str, AgentType], spawner: Spawner, clock: Clock
 ) -> Callable[[Group, Component], Agent]:
     def build(group: Group, component: Component) -> Agent:
         if config.nodes[config.node].role is Role.WITNESS:

@@ -10,6 +10,7 @@ from failoverd.domain.model import Component, Group
 from failoverd.ports import Agent
 from failoverd.runtime.board import Board
 from failoverd.runtime.component import ComponentRunner, Surroundings
+from failoverd.runtime.health import HealthMonitor
 from failoverd.runtime.monitor import Monitor
 
 BuildAgent = Callable[[Group, Component], Agent]
@@ -25,6 +26,8 @@ class GroupRunner:
         self._around = around
         self._build_agent = build_agent
         self.runners: dict[str, ComponentRunner] = {}
+        self._checked: set[str] = set()
+        """Components that a coroutine asks for their health."""
         self._tasks: TaskGroup | None = None
         self._ended = anyio.Event()
 
@@ -57,6 +60,7 @@ class GroupRunner:
                 self._begin(component)
             elif runner.component != component:
                 runner.reconfigure(component, partial(self._build_agent, group, component))
+                self._check(runner, component)
 
     def cut_short(self) -> None:
         for runner in list(self.runners.values()):
@@ -67,8 +71,15 @@ class GroupRunner:
         agent = self._build_agent(self.board.group, component)
         runner = ComponentRunner(self.board, component, agent, self._around)
         self.runners[component.name] = runner
-        names = self.board.names
-        monitor = Monitor(runner, self._around.clock, names.index(component.name) / len(names))
         if self._tasks is not None:
             self._tasks.start_soon(runner.run)
-            self._tasks.start_soon(monitor.run)
+            self._tasks.start_soon(Monitor(runner, self._around.clock, next(self._around.phases)).run)
+        self._checked.discard(component.name)
+        self._check(runner, component)
+
+    def _check(self, runner: ComponentRunner, component: Component) -> None:
+        """Once it has a health check: one coroutine, until the component is removed."""
+        if component.check is None or component.name in self._checked or self._tasks is None:
+            return
+        self._checked.add(component.name)
+        self._tasks.start_soon(HealthMonitor(runner, self._around.clock, next(self._around.phases)).run)

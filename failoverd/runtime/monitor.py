@@ -1,7 +1,7 @@
 """Finds out that an online component is not online any more: by events where its agent has them, else by polling.
 
-One coroutine per component, so that monitors of one component never overlap; their first polls are spread over the
-interval, so that those of many components do not come at once.
+One coroutine per component, so that monitors of one component never overlap. Each polls at a phase of the interval of
+its own, so that those of many components are spread over it, whenever they came online.
 """
 
 import anyio
@@ -9,6 +9,7 @@ import anyio
 from failoverd.domain.model import ComponentState
 from failoverd.ports import Clock, Presence, Probe
 from failoverd.runtime.component import ComponentRunner
+from failoverd.runtime.spread import next_turn
 
 SELDOM = 6
 """Intervals between two polls of a component whose agent has events."""
@@ -17,11 +18,11 @@ RECHECK_S = 1.0
 
 
 class Monitor:
-    def __init__(self, runner: ComponentRunner, clock: Clock, share: float) -> None:
-        """``share``: where in the interval this component's polls lie, 0 to 1."""
+    def __init__(self, runner: ComponentRunner, clock: Clock, phase: float) -> None:
+        """``phase``: where in the interval this component's polls lie, 0 to 1."""
         self._runner = runner
         self._clock = clock
-        self._share = share
+        self._phase = phase
         self._misses = 0
         self._hits = 0
         self._has_events = True
@@ -31,13 +32,9 @@ class Monitor:
         own = self._runner.local.own
         while not self._runner.done:
             seen = own.count
-            if self._due():
+            if self._runner.watched:
                 await self._term(seen)
             await own.beyond(seen)
-
-    def _due(self) -> bool:
-        local = self._runner.local
-        return local.state is ComponentState.ONLINE or (local.ignored and local.state is ComponentState.FAULTED)
 
     async def _term(self, seen: int) -> None:
         """From the moment that the component is online until its state changes (its bell is rung beyond ``seen``)."""
@@ -52,17 +49,16 @@ class Monitor:
             group.cancel_scope.cancel()
 
     async def _poll(self, seen: int) -> None:
-        interval = self._interval_s()
-        at = self._clock.now() + interval * (1 + self._share) / 2
+        at = self._next_turn()
         while not await self._changed_before(at, seen):
             probe = await self._probe(seen)
             if probe is None:
                 return
             counted = self._judge(probe)
-            interval = self._interval_s()
-            at = max(at + interval, self._clock.now())
-            if not counted:
-                at = self._clock.now() + min(interval, RECHECK_S)
+            at = self._next_turn() if counted else self._clock.now() + min(self._interval_s(), RECHECK_S)
+
+    def _next_turn(self) -> float:
+        return next_turn(self._clock.now(), self._interval_s(), self._phase)
 
     def _interval_s(self) -> float:
         """Where events tell, polling only makes sure of them."""

@@ -26,12 +26,12 @@ from failoverd.errors import CoordinatorUnavailable
 from failoverd.guard.none import NoGuard
 from failoverd.log.catalogue import Event
 from failoverd.pace import Pace
-from failoverd.ports import Change, Clock, Coordinator, EventLog, Guard, Received, Transport
+from failoverd.ports import Change, Clock, Coordinator, EventLog, Guard, HealthChecker, Received, Transport
 from failoverd.records import Kind, placement_key
 from failoverd.runtime.actor import Actor, subject_of
 from failoverd.runtime.announcer import Announcer
 from failoverd.runtime.board import Authority, Board, Elsewhere
-from failoverd.runtime.component import Surroundings
+from failoverd.runtime.component import NoChecks, Surroundings
 from failoverd.runtime.evidence import EvidenceLog
 from failoverd.runtime.group import BuildAgent, GroupRunner
 from failoverd.runtime.handover_document import Offload, handover_document, inline
@@ -44,6 +44,7 @@ from failoverd.runtime.peers import Peers
 from failoverd.runtime.reclaim import Reclaimer
 from failoverd.runtime.reporter import Reporter
 from failoverd.runtime.slots import Slots
+from failoverd.runtime.spread import phases
 from failoverd.runtime.view_builder import ViewBuilder
 
 DEBOUNCE_S = 0.01
@@ -75,6 +76,7 @@ class NodePorts:
     """Identifies this machine and run_dir (see ``LeaseKeeper``)."""
     guard: Guard = field(default_factory=NoGuard)
     offload: Offload = inline
+    checker: HealthChecker = field(default_factory=NoChecks)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,7 @@ class Node:
         self.authority = Authority(settings.me)
         self.groups: dict[str, GroupRunner] = {}
         self.books: dict[str, HandoverBook] = {}
+        self._phases = phases()
         self.slots = Slots(settings.nodes[settings.me].max_parallel)
         self.pace = Pace()
         self.contact = Contact(ports.log)
@@ -187,6 +190,8 @@ class Node:
             pace=self.pace,
             recorder=book,
             guard=self.ports.guard,
+            checker=self.ports.checker,
+            phases=self._phases,
         )
         runner = GroupRunner(board, self.ports.build_agent, around)
         self.groups[group.name], self.books[group.name] = runner, book

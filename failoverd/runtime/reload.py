@@ -1,6 +1,6 @@
 """SIGHUP and ``failoverd reload``: read everything anew; apply the difference, or refuse it as a whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ class Reloader:
         self,
         path: Path,
         config: Config,
-        types: dict[str, AgentType],
+        types: Mapping[str, AgentType],
         node: Node,
         announce: Callable[[bool], None],
     ) -> None:

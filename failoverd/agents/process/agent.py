@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -167,7 +167,7 @@ class ProcessAgent:
             await anyio.sleep(self._params.settle)
             return
 
-        async def run(command: list[str] | str, timeout_s: float) -> RunResult:
+        async def run(command: Sequence[str] | str, timeout_s: float) -> RunResult:
             return await self._host.spawner.run(request(command, call, self._params, timeout_s))
 
         check = ReadyCheck(self._params.ready, run)

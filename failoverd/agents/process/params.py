@@ -5,9 +5,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
-from failoverd.agents.commands import AbsolutePath, Command, CommandKeys
+from failoverd.agents.commands import AbsolutePath, CommandKeys
 from failoverd.agents.process.ready import ReadyKeys
-from failoverd.config.types import Duration
+from failoverd.config.types import Command, Duration
 
 _FORBIDDEN = frozenset({"KILL", "STOP", "CONT", "CHLD"})
 _SIGNALS = {one.name.removeprefix("SIG") for one in signal.Signals} - _FORBIDDEN

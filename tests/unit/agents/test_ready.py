@@ -2,6 +2,7 @@
 
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ server.serve_forever()
 """
 
 
-async def no_command(_command: list[str] | str, _timeout_s: float) -> RunResult:
+async def no_command(_command: Sequence[str] | str, _timeout_s: float) -> RunResult:
     raise AssertionError("no command is to be run")
 
 
