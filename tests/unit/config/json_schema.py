@@ -75,6 +75,7 @@ CHECKS: Mapping[str, Callable[[Any, Any], bool]] = {
     "minItems": lambda value, wanted: not isinstance(value, list) or len(value) >= wanted,
     "maxItems": lambda value, wanted: not isinstance(value, list) or len(value) <= wanted,
     "minProperties": lambda value, wanted: not isinstance(value, dict) or len(value) >= wanted,
+    "exclusiveMinimum": lambda value, wanted: not isinstance(value, int | float) or value > wanted,
     "minimum": lambda value, wanted: not isinstance(value, int | float) or value >= wanted,
     "maximum": lambda value, wanted: not isinstance(value, int | float) or value <= wanted,
     "required": lambda value, wanted: not isinstance(value, dict) or set(wanted) <= set(value),
