@@ -11,7 +11,8 @@ Imports run one way, downwards:
    stores), ``links`` (heartbeats over UDP), ``control`` (the control socket);
 2. edges: ``ports`` (protocols of everything above and below), ``config`` (YAML to frozen values, or every fault with
    its place), ``wire`` and ``records`` (bytes), ``log`` (the catalogue of events), ``kernel`` (netlink and mounts),
-   ``clock``, ``procfs``, ``errors``, ``bell`` and ``pace`` (what coroutines wait for);
+   ``clock``, ``procfs``, ``errors``, ``bell`` and ``pace`` (what coroutines
+   wait for), ``accounts`` and ``packets`` (for processes of our own);
 1. ``domain``: pure values and functions. ``graph``, ``handover``, ``schedule`` and ``plan`` compute what a handover
    will take; ``machine`` says what a component does next; ``placement`` and ``lease`` are the ownership rules;
    ``decide`` is what a node does about the cluster, as a function of its ``view``.

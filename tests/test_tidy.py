@@ -24,7 +24,21 @@ MAX_FUNCTION_LINES = 70
 
 LAYERS = (
     ("domain",),
-    ("ports", "errors", "bell", "pace", "config", "wire", "records", "log", "clock", "procfs", "kernel"),
+    (
+        "ports",
+        "errors",
+        "bell",
+        "pace",
+        "accounts",
+        "packets",
+        "config",
+        "wire",
+        "records",
+        "log",
+        "clock",
+        "procfs",
+        "kernel",
+    ),
     ("agents", "spawner", "coordinators", "links", "control", "fencing", "guard"),
     ("runtime",),
     ("cli", "demo", "__main__"),

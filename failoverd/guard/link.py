@@ -6,13 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 import anyio
 
 from failoverd.guard.protocol import BUFFER_WANTED, PACKET_MAX, Message, decode
+from failoverd.packets import Packets
 
 _BOOTSTRAP = "import sys; sys.path.append(sys.argv[6]); from failoverd.guard.process import main; main()"
 """No site-packages, no .pth files, no user's settings: small, and started in a few hundredths of a second."""
@@ -34,13 +34,14 @@ class Link:
         lost: Callable[["Link", str], None],
     ) -> None:
         self._process = process
-        self._socket = ours
-        self._loop = loop
-        self._heard, self._lost = heard, lost
-        self._outbox: deque[bytes] = deque()
-        """Bounded by the components: a guard that does not answer is replaced."""
-        self._open = True
-        loop.add_reader(ours.fileno(), self._receive)
+        self._packets = Packets(
+            ours,
+            loop,
+            packet_max=PACKET_MAX,
+            per_turn=_PACKETS_PER_TURN,
+            heard=lambda packet: heard(self, decode(packet)),
+            closed=lambda _: lost(self, self._how_it_ended()),
+        )
 
     @classmethod
     def start(
@@ -69,24 +70,14 @@ class Link:
 
     def send(self, packet: bytes) -> None:
         """At once or as soon as there is room. To a guard that is gone: not at all (``lost`` is called for that)."""
-        if not self._open:
-            return
-        if self._outbox or not self._sent(packet):
-            self._outbox.append(packet)
-            if len(self._outbox) == 1:
-                self._loop.add_writer(self._socket.fileno(), self._flush)
+        self._packets.send(packet)
 
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)
 
     def hang_up(self) -> None:
         """The guard goes on alone as long as it guards something; else it goes."""
-        if self._open:
-            self._open = False
-            self._outbox.clear()
-            self._loop.remove_reader(self._socket.fileno())
-            self._loop.remove_writer(self._socket.fileno())
-            self._socket.close()
+        self._packets.hang_up()
 
     async def buried(self) -> bool:
         """Wait, not for long, for a guard that was killed or told to leave; whether it has ended."""
@@ -100,39 +91,6 @@ class Link:
         """It outlives us: nobody waits for it."""
         self.hang_up()
         self._process.returncode = 0
-
-    def _sent(self, packet: bytes) -> bool:
-        """Whether that is dealt with."""
-        try:
-            self._socket.send(packet)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True  # the guard is gone: reading tells
-        return True
-
-    def _flush(self) -> None:
-        while self._outbox:
-            if not self._sent(self._outbox[0]):
-                return
-            self._outbox.popleft()
-        self._loop.remove_writer(self._socket.fileno())
-
-    def _receive(self) -> None:
-        for _ in range(_PACKETS_PER_TURN):
-            if not self._open:
-                return
-            try:
-                packet = self._socket.recv(PACKET_MAX)
-            except BlockingIOError:
-                return
-            except OSError:
-                packet = b""
-            if not packet:
-                self.hang_up()
-                self._lost(self, self._how_it_ended())
-                return
-            self._heard(self, decode(packet))
 
     def _how_it_ended(self) -> str:
         status = self._process.poll()

@@ -1,10 +1,7 @@
 """Last wills as the guard gets them: everything looked up beforehand, for it must not ask anybody (a user's number may
 come from a directory service over a network that is gone)."""
 
-import grp
-import os
-import pwd
-
+from failoverd.accounts import identity
 from failoverd.guard.protocol import Message
 from failoverd.ports import AddressWill, CommandWill, MountWill, RunRequest, Will
 
@@ -49,43 +46,14 @@ def looks_up(will: Will | None) -> bool:
 
 def _command(request: RunRequest) -> Message:
     env = dict(request.env)
-    uid = gid = groups = None
-    if request.group is not None:
-        gid = _group_id(request.group)
-    if request.user is not None:
-        account = _account(request.user)
-        env.setdefault("HOME", account.pw_dir)
-        env.setdefault("USER", account.pw_name)
-        env.setdefault("LOGNAME", account.pw_name)
-        gid = account.pw_gid if gid is None else gid
-        if account.pw_uid != os.geteuid():
-            uid = account.pw_uid
-            groups = os.getgrouplist(account.pw_name, gid)
-    if uid is None and gid == os.getegid():
-        gid = None
+    who = identity(request.user, request.group, env)
     return {
         "kind": "command",
         "argv": list(request.argv),
         "env": env,
         "cwd": request.cwd,
-        "uid": uid,
-        "gid": gid,
-        "groups": groups,
+        "uid": who.uid,
+        "gid": who.gid,
+        "groups": who.groups,
         "timeout_s": request.timeout_s,
     }
-
-
-def _account(name: str) -> pwd.struct_passwd:
-    try:
-        return pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
-    except KeyError:
-        raise LookupError(f"user {name}: no such user on this machine") from None
-
-
-def _group_id(name: str) -> int:
-    if name.isdecimal():
-        return int(name)
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise LookupError(f"group {name}: no such group on this machine") from None

@@ -8,13 +8,13 @@ Another user, group or directory needs code between fork and exec, hence subproc
 import contextlib
 import ctypes
 import errno
-import grp
 import os
-import pwd
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from failoverd.accounts import identity
 
 _SETSIGDEF = 0x04
 _SETSIGMASK = 0x08
@@ -184,36 +184,9 @@ def _explain_missing(error: OSError, name: str) -> str:
 
 def _identity(order: Order, env: dict[str, str]) -> dict[str, Any]:
     """Arguments of subprocess for another user or group; nothing where we are them already. Raises LookupError."""
-    ids: dict[str, Any] = {}
-    gid = _group_id(order.group) if order.group is not None else None
-    if order.user is not None:
-        account = _account(order.user)
-        env.setdefault("HOME", account.pw_dir)
-        env.setdefault("USER", account.pw_name)
-        env.setdefault("LOGNAME", account.pw_name)
-        gid = account.pw_gid if gid is None else gid
-        if account.pw_uid != os.geteuid():
-            ids["user"] = account.pw_uid
-            ids["extra_groups"] = os.getgrouplist(account.pw_name, gid)
-    if gid is not None and (ids or gid != os.getegid()):
-        ids["group"] = gid
-    return ids
-
-
-def _account(name: str) -> pwd.struct_passwd:
-    try:
-        return pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
-    except KeyError:
-        raise LookupError(f"user {name}: no such user on this machine") from None
-
-
-def _group_id(name: str) -> int:
-    if name.isdecimal():
-        return int(name)
-    try:
-        return grp.getgrnam(name).gr_gid
-    except KeyError:
-        raise LookupError(f"group {name}: no such group on this machine") from None
+    who = identity(order.user, order.group, env)
+    given = {"user": who.uid, "group": who.gid, "extra_groups": who.groups}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _vector(items: list[bytes]) -> ctypes.Array[ctypes.c_char_p]:

@@ -2,18 +2,17 @@
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
 
+from failoverd.packets import Packets
 from failoverd.spawner.protocol import BUFFER_WANTED, PACKET_MAX, decode
 
 _BOOTSTRAP = "import sys; sys.path.append(sys.argv[3]); from failoverd.spawner.helper import main; main()"
@@ -24,6 +23,7 @@ _PACKETS_PER_TURN = 16
 """Then the event loop gets its turn: a storm of replies does not delay a heartbeat."""
 _FAREWELL_S = 10.0
 _POLL_S = 0.01
+_DYING_S = 0.02
 
 
 class Link:
@@ -36,14 +36,12 @@ class Link:
         lost: Callable[["Link", str], None],
     ) -> None:
         self._process = process
-        self._socket = ours
         self._loop = loop
         self._heard = heard
         self._lost = lost
-        self._outbox: deque[bytes] = deque()
-        """Bounded by the requests in flight."""
-        self._open = True
-        loop.add_reader(ours.fileno(), self._receive)
+        self._packets = Packets(
+            ours, loop, packet_max=PACKET_MAX, per_turn=_PACKETS_PER_TURN, heard=self._hear, closed=self._closed
+        )
 
     @classmethod
     def start(
@@ -78,19 +76,14 @@ class Link:
 
     def send(self, packet: bytes) -> None:
         """At once or as soon as there is room. To a helper that is gone: not at all (``lost`` is called for that)."""
-        if not self._open:
-            return
-        if self._outbox or not self._sent(packet):
-            self._outbox.append(packet)
-            if len(self._outbox) == 1:
-                self._loop.add_writer(self._socket.fileno(), self._flush)
+        self._packets.send(packet)
 
     def kill(self) -> None:
         self._process.send_signal(signal.SIGKILL)
 
     async def aclose(self) -> None:
         """Hang up, upon which the helper ends what is in flight and then itself; bounded, then by force."""
-        self._hang_up()
+        self._packets.hang_up()
         with anyio.move_on_after(_FAREWELL_S):
             while self._process.poll() is None:  # noqa: ASYNC110 (rare, and uvloop has no event for it)
                 await anyio.sleep(_POLL_S)
@@ -98,59 +91,21 @@ class Link:
             self.kill()
             self._process.wait(1.0)
 
-    def _hang_up(self) -> None:
-        if self._open:
-            self._open = False
-            self._outbox.clear()
-            self._loop.remove_reader(self._socket.fileno())
-            self._loop.remove_writer(self._socket.fileno())
-            self._socket.close()
-
-    def _sent(self, packet: bytes) -> bool:
-        """Whether that is dealt with."""
-        try:
-            self._socket.send(packet)
-        except BlockingIOError:
-            return False
-        except OSError:
-            return True  # the helper is gone: reading tells
-        return True
-
-    def _flush(self) -> None:
-        while self._outbox:
-            if not self._sent(self._outbox[0]):
-                return
-            self._outbox.popleft()
-        self._loop.remove_writer(self._socket.fileno())
-
-    def _receive(self) -> None:
-        for _ in range(_PACKETS_PER_TURN):
-            if not self._open:
-                return
-            try:
-                packet = self._socket.recv(PACKET_MAX)
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._gone(os.strerror(error.errno or 0))
-                return
-            if not packet:
-                self._gone(self._how_it_ended())
-                return
-            self._hear(packet)
-
     def _hear(self, packet: bytes) -> None:
         try:
             message, output = decode(packet)
         except (json.JSONDecodeError, UnicodeDecodeError, ValueError):
             self.kill()  # it is not what we started
-            self._gone("it sent something that is no message")
+            self._packets.hang_up()
+            self._lost(self, "it sent something that is no message")
             return
         self._heard(self, message, output)
 
-    def _gone(self, reason: str) -> None:
-        self._hang_up()
-        self._lost(self, reason)
+    def _closed(self, reason: str) -> None:
+        if reason or self._process.poll() is not None:
+            self._lost(self, reason or self._how_it_ended())
+        else:  # a process that dies closes its sockets a moment before it can be asked how
+            self._loop.call_later(_DYING_S, lambda: self._lost(self, self._how_it_ended()))
 
     def _how_it_ended(self) -> str:
         code = self._process.poll()

@@ -204,12 +204,12 @@ def test_a_dead_daemon_that_had_nothing_online_needs_no_guard(
 async def test_a_new_daemon_in_time_takes_everything_over_and_nothing_fires(
     tmp_path: Path, started: list["subprocess.Popen[bytes]"]
 ) -> None:
-    process = daemon(started, tmp_path, ARMED.format(fires_in=2.0))
+    process = daemon(started, tmp_path, ARMED.format(fires_in=8.0))
     for _ in range(3):
         before = guard_pid(tmp_path)
         process.kill()
         process.wait()
-        process = daemon(started, tmp_path, "guard.extend(now() + 2.0, now() + 2.5)\nawait ready()")
+        process = daemon(started, tmp_path, "guard.extend(now() + 8.0, now() + 8.5)\nawait ready()")
         assert guard_pid(tmp_path) != before
         until(lambda pid=before: not alive(pid), "one guard is enough")  # type: ignore[misc]
         await anyio.sleep(0.5)
