@@ -302,7 +302,7 @@ def on_hosts(
     *,
     ttl: str = "3s",
     links: int = 1,
-    managed: bool = False,
+    managed: bool = True,
     fencing: bool = False,
     settings: Mapping[str, Any] | None = None,
     group: Mapping[str, Any] | None = None,
@@ -344,6 +344,10 @@ def on_hosts(
                     "groups": {GROUP: {**own_group, "components": components(lab.directory)}},
                 }
             )
-        cluster.start()
-        cluster.settle()
+        try:
+            cluster.start()
+            cluster.settle()
+        except (LabFailed, AssertionError) as error:
+            tails = (f"{node.name}:\n{node.log_tail(40)}" for node in cluster.nodes.values())
+            raise LabFailed("\n".join([f"the cluster does not begin: {error}", *tails])) from error
         yield cluster

@@ -78,10 +78,7 @@ class EtcdClient:
         """The highest that was ever confirmed to us."""
         self._closing = anyio.Event()
         self._waiting: set[anyio.CancelScope] = set()
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls or True, limit=CONNECTIONS_MAX),
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
+        self._session = gateway.session(tls, CONNECTIONS_MAX)
 
     # --- requests ---------------------------------------------------------------------------------------------
 

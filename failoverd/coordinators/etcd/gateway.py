@@ -2,6 +2,9 @@
 
 import json
 import os
+import socket
+import ssl
+from typing import Any
 
 import aiohttp
 import anyio
@@ -22,6 +25,30 @@ class Failed(Exception):  # noqa: N818 (a member's answer, handled by asking ano
         super().__init__(why)
         self.verdict = verdict
         self.why = why
+
+
+class _Handed(socket.socket):
+    """A socket that is closed by whoever it is handed to, and not by the garbage collector.
+
+    uvloop takes over the descriptor of a socket that it is given, and lets the socket go of it when it closes it, but
+    not where the peer resets the connection right after accepting it: then the collector would close the number once
+    more, which is some other connection's by now. That ended the daemon.
+    """
+
+    def __del__(self) -> None:
+        pass
+
+
+def _socket(address: tuple[Any, ...]) -> socket.socket:
+    """``address``: an entry of getaddrinfo(3)."""
+    family, kind, protocol, *_ = address
+    return _Handed(family, kind, protocol)
+
+
+def session(tls: ssl.SSLContext | None, connections_max: int) -> aiohttp.ClientSession:
+    """Belongs to the event loop that it is made in."""
+    connector = aiohttp.TCPConnector(ssl=tls or True, limit=connections_max, socket_factory=_socket)
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
 
 
 async def post(

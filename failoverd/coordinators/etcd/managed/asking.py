@@ -42,9 +42,7 @@ class Asker:
     """Belongs to one event loop."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(ssl=tls, limit=CONNECTIONS_MAX), cookie_jar=aiohttp.DummyCookieJar()
-        )
+        self._session = gateway.session(tls, CONNECTIONS_MAX)
 
     async def aclose(self) -> None:
         await self._session.close()
