@@ -243,3 +243,5 @@ def _lease_faults(record: Lease) -> Iterator[str]:
         yield f"renewal: must be 0 or above, it is {record.renewal}"
     if not (isfinite(record.ttl_s) and record.ttl_s > 0):
         yield f"ttl_s: must be above 0, it is {record.ttl_s:g}"
+    if not (isfinite(record.promises_s) and record.promises_s >= 0):
+        yield f"promises_s: must not be below 0, it is {record.promises_s:g}"

@@ -76,6 +76,9 @@ class LeaseKeys(Keys):
     """How long one renewal may take (default: as renew)."""
     self_stop: PositiveDuration | None = None
     """How long a node that could not renew may take to get everything down (default: a third of ttl)."""
+    failsafe: Duration | None = None
+    """How long a promise not to fence a node that lost the coordinator lasts: dead_after + 2*interval + self_stop <=
+    failsafe (default: as ttl, or longer where that needs it); 0s: none are asked for or given."""
     action: Annotated[LeaseAction, Lax] = LeaseAction.KILL
     """What is done to a node that could not renew: kill everything, or also reset the machine if anything is left."""
 

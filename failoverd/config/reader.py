@@ -6,6 +6,7 @@ an event loop, call them in a thread.
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from failoverd.config.coordinator import read_coordinator
@@ -29,6 +30,7 @@ from failoverd.config.settings import (
 )
 from failoverd.config.source import Source, read
 from failoverd.config.tree import Map, Scalar, Seq, is_null, mappings
+from failoverd.domain.failsafe import failsafe_faults, needed_s
 from failoverd.domain.lease import LeaseAction, LeaseSettings, heartbeat_faults
 from failoverd.domain.model import NodeSpec
 from failoverd.domain.voters import voters
@@ -97,7 +99,7 @@ class _Check:
         coordinator = read_coordinator(self.root, self.findings)
         nodes = self._nodes(coordinator, name)
         heartbeat = self._heartbeat()
-        lease = self._lease()
+        lease = self._lease(heartbeat)
         fencing = self._fencing()
         groups = self._groups(name, nodes, lease)
         self.examinations = groups.examinations
@@ -174,7 +176,7 @@ class _Check:
             self.findings.fault(self.root.key_mark("heartbeat"), message)
         return HeartbeatSettings(interval_s=keys.interval, dead_after_s=keys.dead_after)
 
-    def _lease(self) -> LeaseSettings | None:
+    def _lease(self, heartbeat: HeartbeatSettings | None) -> LeaseSettings | None:
         part = self._part("lease")
         keys = self.findings.validate(LeaseKeys, part) if part else None
         if part is None or keys is None:
@@ -185,12 +187,28 @@ class _Check:
             request_timeout_s=keys.request_timeout,
             self_stop_s=keys.self_stop,
             action=keys.action,
+            failsafe_s=keys.failsafe,
         )
         for message in settings.faults():
             self.findings.fault(self.root.key_mark("lease"), message)
+        if heartbeat is not None:
+            settings = self._failsafe(settings, heartbeat, given=keys.failsafe is not None)
         if settings.action is LeaseAction.REBOOT:
             self.findings.warn(part.value_mark("action"), "'action: reboot' is not yet acted on")
         return settings
+
+    def _failsafe(self, lease: LeaseSettings, heartbeat: HeartbeatSettings, *, given: bool) -> LeaseSettings:
+        """Where it is not given, it is made to fit, or switched off with a warning where the lease leaves no time."""
+        pace = {"interval_s": heartbeat.interval_s, "dead_after_s": heartbeat.dead_after_s}
+        if not given:
+            lease = replace(lease, failsafe_s=max(lease.failsafe_s, needed_s(lease, **pace)))
+        found = failsafe_faults(lease, **pace)
+        for message in found:
+            if given:
+                self.findings.fault(self.root.key_mark("lease"), message)
+            else:
+                self.findings.warn(self.root.key_mark("lease"), f"failsafe is switched off: {message}")
+        return lease if given or not found else replace(lease, failsafe_s=0.0)
 
     def _fencing(self) -> dict[str, tuple[FenceDevice, ...]]:
         known = [name for name, _ in mappings(self.root.get("nodes"))]

@@ -117,13 +117,19 @@ def with_holds(view: View, group: GroupView, place: Place) -> Place:
 
 def next_deadline(view: View) -> float | None:
     """When ``decide`` may answer differently although nothing new is heard (the view's clock); None: never."""
-    times = [n.lease_expires_at for n in view.nodes.values() if _counts_down(view, n)]
+    times = [fencing_due_at(view, n) for n in view.nodes.values()]
     times.append(view.settle_until)
     return min((t for t in times if t is not None and t > view.now), default=None)
 
 
-def _counts_down(view: View, node: NodeView) -> bool:
-    return node.name != view.me and node.member is LeaseState.LIVE
+def fencing_due_at(view: View, node: NodeView) -> float | None:
+    """When this node may hold another's lease for run out and take it away: not before that, nor against a promise of
+    its own, nor while it may have forgotten one. None: not at all."""
+    if node.name == view.me or node.member is not LeaseState.LIVE or node.lease_expires_at is None:
+        return None
+    if node.fencers is not None and view.me not in node.fencers:
+        return None
+    return max(node.lease_expires_at, node.promised_until, view.fences_from)
 
 
 def _fence_expired(view: View) -> list[Fence]:
@@ -135,7 +141,7 @@ def _fence_expired(view: View) -> list[Fence]:
             lease_revision=node.lease_revision,
         )
         for node in view.nodes.values()
-        if _counts_down(view, node) and node.lease_expires_at is not None and view.now >= node.lease_expires_at
+        if (due := fencing_due_at(view, node)) is not None and view.now >= due
     ]
 
 

@@ -25,6 +25,8 @@ class LeaseSettings:
     request_timeout_s: float
     self_stop_s: float
     action: LeaseAction = LeaseAction.KILL
+    failsafe_s: float = 0.0
+    """How long a promise of failsafe lasts (see ``failsafe``); 0: none are asked for or given."""
     drift: float = DRIFT
 
     @classmethod
@@ -36,8 +38,9 @@ class LeaseSettings:
         request_timeout_s: float | None = None,
         self_stop_s: float | None = None,
         action: LeaseAction = LeaseAction.KILL,
+        failsafe_s: float | None = None,
     ) -> "LeaseSettings":
-        """Fill in what is not given: renew ttl/6, request_timeout as renew, self_stop ttl/3."""
+        """Fill in what is not given: renew ttl/6, request_timeout as renew, self_stop ttl/3, failsafe as ttl."""
         renew = ttl_s / 6 if renew_s is None else renew_s
         return cls(
             ttl_s=ttl_s,
@@ -45,6 +48,7 @@ class LeaseSettings:
             request_timeout_s=renew if request_timeout_s is None else request_timeout_s,
             self_stop_s=ttl_s / 3 if self_stop_s is None else self_stop_s,
             action=action,
+            failsafe_s=ttl_s if failsafe_s is None else failsafe_s,
         )
 
     def faults(self) -> tuple[str, ...]:

@@ -128,6 +128,8 @@ class Member:
     by: str = ""
     reason: str = ""
     at: str = ""
+    fencers: tuple[str, ...] | None = None
+    """Who alone may fence it because its lease has run out: those whom it asks for failsafe. None: any node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,8 @@ class Lease:
     renewal: int
     ttl_s: float
     state: LeaseState = LeaseState.LIVE
+    promises_s: float = 0.0
+    """The longest promise of failsafe that the node, or the incarnation before it, may have given and not outlived."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

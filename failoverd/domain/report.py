@@ -56,6 +56,18 @@ class GroupReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Promise:
+    """The sender will not fence a peer (failsafe)."""
+
+    incarnation: str
+    """The peer's, as which it has asked."""
+    asked: int
+    """The number of its question."""
+    for_s: float
+    """Seconds: the peer counts them from when it asked, the sender from when it promised, and for longer."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PeerState:
     """A node's whole message to its peers."""
 
@@ -66,8 +78,10 @@ class PeerState:
     load: float = 0.0
     heard: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
     """For each peer, by link: seconds since the sender heard it there (None: never). Tells one-way loss."""
-    promises: dict[str, float] = field(default_factory=dict)
-    """For each peer: for how many seconds from now the sender will not fence it (failsafe)."""
+    asks: int = 0
+    """The number of the sender's newest question to be promised failsafe; 0: it does not ask."""
+    promises: dict[str, Promise] = field(default_factory=dict)
+    """For each peer that asks and is promised something."""
     groups: dict[str, GroupReport] = field(default_factory=dict)
     known: int = 0
     """Everything that was written to the coordinator up to this revision has reached the sender."""

@@ -31,6 +31,10 @@ class NodeView:
     incarnation: str = ""
     lease_expires_at: float | None = None
     """When we, as observers, may hold its lease for expired (our clock)."""
+    promised_until: float = 0.0
+    """Until when we have promised not to fence it (failsafe; our clock)."""
+    fencers: tuple[str, ...] | None = None
+    """Who may fence it because its lease has run out; None: any node."""
     config_hashes: Mapping[str, str] = field(default_factory=dict)
     online: Mapping[str, int] = field(default_factory=dict)
     """By group: how many of its components are not known to be absent there, as the node itself says."""
@@ -73,6 +77,8 @@ class View:
     trusted: bool = True
     """False after a stall of our own, until peers have been heard anew."""
     stopping: bool = False
+    fences_from: float = 0.0
+    """When this node, which may have forgotten what it had promised, may fence others."""
     settle_until: float = 0.0
     """Until when nodes that were not heard of yet are given time to show up."""
     holds: Holds = field(default_factory=Holds)

@@ -264,12 +264,13 @@ CATALOGUE: dict[Event, Entry] = {
         "Nothing to do."
     ),
     Event.FAILSAFE_ENTERED: _warning(
-        "The coordinator cannot be reached, but every other member answers and promises not to fence this node for a "
-        "stated time. It keeps what it has meanwhile and nothing is taken over. Bring the coordinator back."
+        "This node cannot renew its lease, but every other member answers and promises, again and again, not to fence "
+        "it for a stated time. It keeps what it has meanwhile and nothing is taken over. Look at the coordinator and "
+        "the way to it; as soon as any member is silent for longer than its promise, self-stop follows."
     ),
     Event.FAILSAFE_LEFT: _info(
-        "The promises of the other members are no longer needed or no longer given (`reason`). In the latter case the "
-        "lease runs out and self-stop follows."
+        "The promises of the other members are no longer needed or no longer given (`reason`). In the latter case "
+        "self-stop follows."
     ),
     Event.FENCE_BEGUN: _error(
         "A node is dead by every rule and its fence agent was started. Its groups wait for the result or for the end "
@@ -414,8 +415,6 @@ CATALOGUE: dict[Event, Entry] = {
 }
 
 RESERVED: dict[Event, str] = {
-    Event.FAILSAFE_ENTERED: "failsafe comes with the etcd coordinator",
-    Event.FAILSAFE_LEFT: "failsafe comes with the etcd coordinator",
     Event.FENCE_BEGUN: "fence agents come with the etcd coordinator",
     Event.FENCE_DONE: "fence agents come with the etcd coordinator",
     Event.FENCE_FAILED: "fence agents come with the etcd coordinator",

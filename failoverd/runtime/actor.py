@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from failoverd.domain.decide import Fence, Place
+from failoverd.domain.failsafe import Promiser
 from failoverd.domain.placement import Fault, LeaseState
 from failoverd.errors import CoordinatorUnavailable
 from failoverd.log.catalogue import Event
@@ -24,8 +25,10 @@ class Actor:
         contact: Contact,
         clock: Clock,
         log: EventLog,
+        promiser: Promiser,
     ) -> None:
         self._me = me
+        self._promiser = promiser
         self._coordinator, self._mirror, self._keeper = coordinator, mirror, keeper
         self._contact, self._clock, self._log = contact, clock, log
         self._under_way: set[str] = set()
@@ -76,6 +79,8 @@ class Actor:
         lease = self._mirror.leases.get(decision.node)
         if member is None or lease is None:
             return False
+        if not self._promiser.begin_fencing(decision.node, decision.lease_revision, self._clock.now()):
+            return False  # it was promised failsafe since this was decided
         reason = f"its lease of {lease.record.ttl_s:g}s had run out"
         fenced = replace(member.record, state=LeaseState.FENCED, by=self._me, reason=reason, at=self._clock.wall())
         expects = [

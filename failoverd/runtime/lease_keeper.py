@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from failoverd.domain.failsafe import fences_from
 from failoverd.domain.lease import LeaseSettings, expires
 from failoverd.domain.placement import Lease, LeaseState, Member
 from failoverd.errors import CoordinatorCorrupt, CoordinatorUnavailable, StartupError
@@ -45,9 +46,11 @@ class LeaseKeeper:
         log: EventLog,
         new_incarnation: Callable[[], str],
         alive: Callable[[float], bool],
+        others: tuple[str, ...] = (),
     ) -> None:
         """``host`` identifies this machine and run_dir (a predecessor there is surely dead: we hold its lock).
-        ``alive(now)`` says whether the decision loop makes progress; without it nothing is renewed.
+        ``alive(now)`` says whether the decision loop makes progress; without it nothing is renewed. ``others``: every
+        other member of the cluster, whom this node asks for failsafe.
         """
         self._node, self._host = node, host
         self.settings = settings
@@ -55,9 +58,15 @@ class LeaseKeeper:
         self._clock, self._log = clock, log
         self._new_incarnation = new_incarnation
         self._alive = alive
+        self._fencers = others if others and settings.failsafe_s > 0 else None
         self.held: Held | None = None
         self.joined = False
         """At least once: what is online here is ours to take down when the lease ends."""
+        self.fences_from = 0.0
+        """Others may be fenced: what the daemon before us may have promised them has run out."""
+        self.acts_from = 0.0
+        """What our record says is ours may be acted on: whoever bears our name elsewhere may be in failsafe before."""
+        self._inherited_s = 0.0
         self.on_lost: list[Callable[[str], None]] = []
         self.on_renewed: list[Callable[[], None]] = []
 
@@ -86,13 +95,20 @@ class LeaseKeeper:
     async def _try_to_join(self) -> None:
         member, lease = await self._read()
         self._contact.answered()
-        await self._outwait_namesake(member, lease)
+        elsewhere = await self._outwait_namesake(member, lease)
         began = self._clock.now()
         incarnation = self._new_incarnation()
         mine = Member(
-            incarnation=incarnation, state=LeaseState.LIVE, host=self._host, by=self._node, at=self._clock.wall()
+            incarnation=incarnation,
+            state=LeaseState.LIVE,
+            host=self._host,
+            by=self._node,
+            at=self._clock.wall(),
+            fencers=self._fencers,
         )
-        fresh = Lease(incarnation=incarnation, renewal=0, ttl_s=self.settings.ttl_s)
+        inherited_s = decode(Lease, lease.key, lease.value).promises_s if lease and not self.joined else 0.0
+        promises_s = max(inherited_s, self._promises_s)
+        fresh = Lease(incarnation=incarnation, renewal=0, ttl_s=self.settings.ttl_s, promises_s=promises_s)
         expects = [
             Expect(node_key(self._node), member.revision if member else 0),
             Expect(lease_key(self._node), lease.revision if lease else 0),
@@ -102,29 +118,47 @@ class LeaseKeeper:
         if not commit.ok:
             return  # something changed since it was read: look again
         self.held = Held(incarnation, commit.revision, fresh, commit.revision, began)
+        self._honour(inherited_s, elsewhere=elsewhere)
         self.joined = True
         for key, value in values.items():
             self._mirror.absorb(Change(key, value, commit.revision))
         self._log.emit(Event.LEASE_ACQUIRED, incarnation=incarnation, ttl_s=self.settings.ttl_s)
         self._renewed()
 
+    @property
+    def _promises_s(self) -> float:
+        """The longest promise that may be out: ours, and the predecessor's until it has run out."""
+        inherited_s = self._inherited_s if self._clock.now() < self.fences_from else 0.0
+        return max(self.settings.failsafe_s, inherited_s)
+
+    def _honour(self, inherited_s: float, *, elsewhere: bool) -> None:
+        """The promises of the daemon before us, which we do not know; and those that were given to one of our name on
+        another host: others see that it is not us any more, but one that was promised something counts on it."""
+        now = self._clock.now()
+        if not self.joined:
+            self._inherited_s, self.fences_from = inherited_s, fences_from(now, inherited_s)
+        if elsewhere:
+            longest = max((kept.record.promises_s for kept in self._mirror.leases.values()), default=0.0)
+            self.acts_from = fences_from(now, longest)
+
     async def _read(self) -> tuple[Entry | None, Entry | None]:
         return await self._coordinator.read(node_key(self._node)), await self._coordinator.read(lease_key(self._node))
 
-    async def _outwait_namesake(self, member: Entry | None, lease: Entry | None) -> None:
-        """A live record of another machine or run_dir is either a namesake's, who renews it, or will run out."""
+    async def _outwait_namesake(self, member: Entry | None, lease: Entry | None) -> bool:
+        """A live record of another machine or run_dir is either a namesake's, who renews it, or will run out. True:
+        it has run out, and nobody has taken it away."""
         if member is None or lease is None:
-            return
+            return False
         said = decode(Member, member.key, member.value)
         if said.state is not LeaseState.LIVE or said.host == self._host:
-            return
+            return False
         ttl_s = decode(Lease, lease.key, lease.value).ttl_s
         end, renewals, revision = expires(self._clock.now(), ttl_s), 0, lease.revision
         while self._clock.now() < end:
             await self._pause(min(ttl_s / 10, max(0.001, end - self._clock.now())))
             now = await self._coordinator.read(lease_key(self._node))
             if now is None or decode(Lease, now.key, now.value).state is not LeaseState.LIVE:
-                return  # another node fenced it meanwhile: nobody renews it any more
+                return False  # another node fenced it meanwhile: nobody renews it any more
             if now.revision == revision:
                 continue
             revision, renewals, end = now.revision, renewals + 1, expires(self._clock.now(), ttl_s)
@@ -133,6 +167,7 @@ class LeaseKeeper:
                     f"node name {self._node!r} is in use by another running daemon (host {said.host}); "
                     "give this one a name of its own (node: …) or stop the other"
                 )
+        return True
 
     # --- renewing -----------------------------------------------------------------------------------------------
 
@@ -159,7 +194,9 @@ class LeaseKeeper:
     async def _written(self, held: Held) -> bool:
         """One renewal by compare-and-swap; False where the record is not as we hold it."""
         began = self._clock.now()
-        lease = replace(held.lease, renewal=held.lease.renewal + 1, ttl_s=self.settings.ttl_s)
+        lease = replace(
+            held.lease, renewal=held.lease.renewal + 1, ttl_s=self.settings.ttl_s, promises_s=self._promises_s
+        )
         key, value = lease_key(self._node), encode(lease)
         commit = await self._coordinator.commit([Expect(key, held.lease_revision)], [Put(key, value)])
         if commit.ok:

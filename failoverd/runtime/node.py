@@ -16,6 +16,7 @@ from failoverd.bell import Alarm, Bell
 from failoverd.domain.decide import Blocked, Obstacle, decide, next_deadline
 from failoverd.domain.durations import LearnedDurations
 from failoverd.domain.eligibility import choose
+from failoverd.domain.failsafe import Promiser
 from failoverd.domain.handover import Step
 from failoverd.domain.lease import LeaseSettings
 from failoverd.domain.model import Group, NodeSpec, OnStop, limits_of
@@ -33,6 +34,7 @@ from failoverd.runtime.announcer import Announcer
 from failoverd.runtime.board import Authority, Board, Elsewhere
 from failoverd.runtime.component import NoChecks, Surroundings
 from failoverd.runtime.evidence import EvidenceLog
+from failoverd.runtime.failsafe import Failsafe
 from failoverd.runtime.group import BuildAgent, GroupRunner
 from failoverd.runtime.handover_document import Offload, handover_document, inline
 from failoverd.runtime.handovers import Handover, HandoverBook
@@ -106,6 +108,7 @@ class Node:
         self.contact = Contact(ports.log)
         self.mirror = Mirror(ports.coordinator, ports.clock, ports.log, self.contact)
         self.peers = Peers(settings.me, settings.dead_after_s, ports.clock, ports.log)
+        others = tuple(sorted(name for name in settings.nodes if name != settings.me))
         self.keeper = LeaseKeeper(
             node=settings.me,
             host=ports.host,
@@ -117,6 +120,18 @@ class Node:
             log=ports.log,
             new_incarnation=ports.new_incarnation,
             alive=self._makes_progress,
+            others=others,
+        )
+        self.promiser = Promiser(settings.lease.failsafe_s)
+        self.failsafe = Failsafe(
+            me=settings.me,
+            others=others,
+            keeper=self.keeper,
+            mirror=self.mirror,
+            contact=self.contact,
+            promiser=self.promiser,
+            clock=ports.clock,
+            log=ports.log,
         )
         self.actor = Actor(
             me=settings.me,
@@ -126,6 +141,7 @@ class Node:
             contact=self.contact,
             clock=ports.clock,
             log=ports.log,
+            promiser=self.promiser,
         )
         self.view_builder = ViewBuilder(
             me=settings.me,
@@ -135,6 +151,8 @@ class Node:
             contact=self.contact,
             authority=self.authority,
             groups=self.groups,
+            promiser=self.promiser,
+            fences_from=lambda: self.keeper.fences_from,
         )
         self.reporter = Reporter(self)
         self.announcer = Announcer(self)
@@ -272,7 +290,8 @@ class Node:
         """Until all is known that was written before we joined: what we owned before may be another's by now."""
         while True:
             held = self.keeper.held
-            if held is not None and self.mirror.loaded and self.mirror.revision >= held.member_revision:
+            known = held is not None and self.mirror.loaded and self.mirror.revision >= held.member_revision
+            if known and self.clock.now() >= self.keeper.acts_from:
                 break
             await self.clock.sleep_until(self.clock.now() + INFORMED_POLL_S)
         self.authority.informed = True
@@ -352,6 +371,7 @@ class Node:
     def _beat(self, now: float) -> None:
         if self.peers.tick(now):
             self._decide_at = now
+        self.failsafe.beat(now)
         self.authority.steady_until = now + self.settings.dead_after_s / 2
         trusted = self.peers.trusts(now)
         if trusted != self.authority.trusted:
@@ -408,13 +428,15 @@ class Node:
     # --- the lease ----------------------------------------------------------------------------------------------
 
     def _on_renewed(self) -> None:
+        """The lease was, or what stands in for it was promised anew."""
         lapsed = self.clock.now() >= self.authority.usable_until
-        self.authority.usable_until = self.keeper.usable_until
+        self.authority.usable_until = max(self.keeper.usable_until, self.failsafe.usable_until)
         if lapsed:
             self.wake_everything()  # what was not begun for want of a lease now may be
         if self.keeper.held is not None:
-            began, lease = self.keeper.held.began, self.settings.lease
-            self.ports.guard.extend(lease.guard_fires_at(began), lease.ends(began))
+            lease = self.settings.lease
+            ends = max(lease.ends(self.keeper.held.began), self.failsafe.until or 0.0)
+            self.ports.guard.extend(ends - lease.will_s, ends)
 
     def _judge_lease(self, now: float) -> None:
         """Self-stop once the lease could not be renewed in time; back to normal once it could."""
@@ -483,6 +505,8 @@ class Node:
         incarnation, known = self._heard.get(received.peer, ("", None))
         if not received.fresh or (incarnation == received.incarnation and known is groups):
             return
+        if self.failsafe.hear(received, informed=self.authority.informed):
+            self._on_renewed()
         member = self.mirror.members.get(received.peer)
         if member is None or member.record.incarnation != received.incarnation:
             return

@@ -29,6 +29,8 @@ class Reporter:
             coordinator_ok=node.contact.ok,
             stopping=node.authority.stopping,
             heard=node.peers.ages(now),
+            asks=node.failsafe.asks,
+            promises=dict(node.promiser.given),
             groups=self._all_groups(now),
             known=node.mirror.revision,
         )

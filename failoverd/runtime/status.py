@@ -7,6 +7,7 @@ from failoverd.domain.eligibility import TEXT, Refusal, refusals
 from failoverd.domain.machine import waiting_for
 from failoverd.domain.placement import LeaseState
 from failoverd.domain.view import GroupView, NodeView, View
+from failoverd.runtime.failsafe import Standing
 from failoverd.runtime.node import Node
 from failoverd.runtime.shown import reasons_there
 
@@ -47,6 +48,7 @@ def _node(node: Node, view: View, each: NodeView, peer: PeerView | None) -> dict
         "coordinator": "ok" if coordinator_ok else "lost",
     }
     if mine:
+        document["failsafe"] = _failsafe(node, view.now)
         document["heartbeat_late_ms_max"] = round(node.late_max_s * 1000, 3)
         document["dropped"] = dict(node.ports.transport.counters.dropped)
     return document
@@ -76,9 +78,26 @@ def _on_hold(view: View, each: NodeView, reason: str) -> tuple[str, str]:
     return state, "; ".join(part for part in (*said, reason) if part)
 
 
+def _failsafe(node: Node, now: float) -> dict[str, Any]:
+    """What others promise us; and what we promise them, in seconds from now."""
+    failsafe, until = node.failsafe, node.failsafe.until
+    held = failsafe.standing is Standing.HELD
+    promised = {name: round(node.promiser.until(name) - now, 3) for name in failsafe.others}
+    return {
+        "state": failsafe.standing.value,
+        "remaining_s": round(max(0.0, until - now), 3) if held and until is not None else None,
+        "lacking": list(failsafe.lacking(now)) if failsafe.asks else [],
+        "promises_s": {name: left for name, left in promised.items() if left > 0},
+    }
+
+
 def _own_reason(node: Node, view: View) -> str:
     if node.authority.force:
-        return "its lease could not be renewed in time: taking everything offline"
+        lacking = ", ".join(node.failsafe.lacking(view.now))
+        without = f", and not promised failsafe by {lacking}" if lacking else ""
+        return f"its lease could not be renewed in time{without}: taking everything offline"
+    if node.failsafe.standing is Standing.HELD:
+        return "failsafe: it cannot renew its lease, and every other member promises not to fence it"
     if not node.contact.ok:
         return "cannot reach the coordinator"
     if not view.trusted:

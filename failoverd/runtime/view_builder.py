@@ -1,9 +1,10 @@
 """Builds the view that ``decide`` judges from what the parts of the node know."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from failoverd.domain.failsafe import Promiser
 from failoverd.domain.lease import expires
 from failoverd.domain.model import NodeSpec, Role
 from failoverd.domain.placement import Cause, Placement
@@ -28,6 +29,8 @@ class ViewBuilder:
     contact: Contact
     authority: Authority
     groups: Mapping[str, GroupRunner]
+    promiser: Promiser
+    fences_from: Callable[[], float]
     settle_until: float = 0.0
     """Until when nodes that were not heard of yet are given time to show up: counted from our own readiness."""
     moves: dict[str, deque[float]] = field(default_factory=dict)
@@ -44,6 +47,7 @@ class ViewBuilder:
             coordinator_ok=self.contact.ok and self.mirror.loaded,
             trusted=self.authority.trusted,
             stopping=self.authority.stopping,
+            fences_from=self.fences_from(),
             settle_until=self.settle_until,
             holds=self.mirror.holds,
         )
@@ -89,6 +93,8 @@ class ViewBuilder:
             lease_revision=lease.revision if lease else 0,
             incarnation=member.record.incarnation if member else "",
             lease_expires_at=expires(lease.seen_at, lease.record.ttl_s) if lease else None,
+            promised_until=self.promiser.until(name),
+            fencers=member.record.fencers if member else None,
             config_hashes={g: report.config_hash for g, report in said.groups.items()} if said else {},
             online=self._online_here() if mine else _online(said),
             unprobed=self._unprobed_here() if mine else _unprobed(said),

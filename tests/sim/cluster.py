@@ -16,6 +16,7 @@ from tests.sim.daemon import Daemon
 from tests.sim.guard import MachineGuard
 from tests.sim.loop import NodeClock
 from tests.sim.network import Network
+from tests.sim.promises import Promises
 from tests.sim.scenario import Happening, Scenario
 from tests.sim.store import Coordination
 from tests.sim.world import World
@@ -30,7 +31,7 @@ RESPAWN_S = 1.0
 class Cluster:
     def __init__(self, scenario: Scenario, world: World) -> None:
         self.scenario, self.world = scenario, world
-        self.lease = LeaseSettings.of(ttl_s=scenario.ttl_s)
+        self.lease = LeaseSettings.of(ttl_s=scenario.ttl_s, failsafe_s=scenario.failsafe_s)
         self.specs = {
             name: NodeSpec(
                 name=name,
@@ -51,6 +52,12 @@ class Cluster:
         """The configuration on each node."""
         self.daemons: dict[str, Daemon] = {}
         self.checkers = Checkers(world, self.site, self.coordination.store, self._excused)
+        self.promises = Promises(
+            self.checkers,
+            scenario.nodes,
+            rate=lambda node: self.clocks[node].rate,
+            self_stop_s=self.lease.self_stop_s,
+        )
         self.guards = {
             name: MachineGuard(self.checkers, name, clock=self.clocks[name], will_s=self.lease.will_s)
             for name in scenario.nodes

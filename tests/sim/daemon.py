@@ -85,6 +85,9 @@ class Daemon:
             patience_s=scenario.dead_after_s,
         )
         cluster.network.sockets[self.name] = self.transport
+        promises, transport = cluster.promises, self.transport
+        transport.on_send = lambda state: promises.sent(self.name, transport.incarnation, state)
+        transport.on_hear = lambda by, state: promises.heard(self.name, transport.incarnation, by, state)
         self.coordinator = SimCoordinator(cluster.coordination, self.name, cluster.lease.request_timeout_s)
         self.coordinator.on_lease = self._lease_written
         self.coordinator.identity = lambda: self.transport.incarnation

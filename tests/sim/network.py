@@ -109,12 +109,16 @@ class SimTransport:
         self._deliver: Callable[[Received], None] | None = None
         self.counters = LinkCounters()
         self.dead = False
+        self.on_send: Callable[[PeerState], None] | None = None
+        self.on_hear: Callable[[str, PeerState], None] | None = None
 
     # --- the port -----------------------------------------------------------------------------------------------
 
     def send(self, state: PeerState) -> None:
         if self.dead:
             return
+        if self.on_send is not None:
+            self.on_send(state)
         self._sequence += 1
         for link in range(self._network.links):
             datagram = Datagram(self._node, self.incarnation, self._sequence, link, state)
@@ -159,6 +163,8 @@ class SimTransport:
         while self._inbox:
             received = self._admit(self._inbox.popleft())
             if received is not None:
+                if self.on_hear is not None and received.fresh:
+                    self.on_hear(received.peer, received.state)
                 self._deliver(received)
         self._empty_at = self._now()
 

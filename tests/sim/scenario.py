@@ -33,6 +33,8 @@ class Scenario:
     interval_s: float = 0.3
     dead_after_s: float = 1.2
     ttl_s: float = 3.0
+    failsafe_s: float | None = None
+    """How long a promise of failsafe lasts (None: as ``ttl_s``; 0: none are given)."""
     max_parallel: Mapping[str, int] = field(default_factory=dict)
     calm_at: float = 30.0
     """When all faults end: everything is repaired and nobody gives commands any more."""

@@ -77,9 +77,11 @@ class Maker:
             node: self.rng.choice((1 / RATE_MAX, RATE_MAX)) if extreme else self.rng.uniform(1 / RATE_MAX, RATE_MAX)
             for node in self.nodes
         }
+        others = random.Random(f"{self.seed} failsafe")  # so that the rest of the scenario does not depend on it
         return Scenario(
             seed=self.seed,
             profile=self.profile.name,
+            failsafe_s=others.choice((None, None, 0.0, 2 * self.ttl_s)),
             nodes=self.nodes,
             witnesses=self.witnesses,
             groups=self.groups,

@@ -47,6 +47,7 @@ def read(path: Path) -> Written:
         timeline=tuple(happenings),
         rates=document.get("rates", {}),
         calm_at=float(document["calm_at"]),
+        failsafe_s=document.get("failsafe"),
         bound_s=float(document.get("bound", 20.0)),
         by_hand=bool(document.get("by_hand", True)),
         name=path.stem,

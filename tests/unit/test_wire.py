@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from failoverd import wire
 from failoverd.domain.model import Action
-from failoverd.domain.report import GroupReport, Mark, PeerState, StepReport
+from failoverd.domain.report import GroupReport, Mark, PeerState, Promise, StepReport
 from failoverd.wire import Drop, Header, Sealer, Shed
 
 KEY = bytes(range(32))
@@ -30,6 +30,7 @@ steps = st.builds(
     end_age_s=st.none() | ages,
     ok=st.booleans(),
 )
+promises = st.builds(Promise, incarnation=names, asked=st.integers(0, 10**12), for_s=ages)
 
 
 @st.composite
@@ -43,6 +44,8 @@ def groups(draw: st.DrawFn) -> GroupReport:
         names=draw(st.none() | listed),
         config_hash=draw(st.text(max_size=16)),
         steps=tuple(draw(st.lists(steps, max_size=48))),
+        blocked=draw(st.text(max_size=40)),
+        reasons=draw(st.dictionaries(names, st.text(max_size=40), max_size=4)),
     )
 
 
@@ -53,7 +56,8 @@ states = st.builds(
     stopping=st.booleans(),
     load=st.floats(0, 1000),
     heard=st.dictionaries(names, st.lists(st.none() | ages, max_size=3).map(tuple), max_size=4),
-    promises=st.dictionaries(names, ages, max_size=4),
+    asks=st.integers(0, 10**12),
+    promises=st.dictionaries(names, promises, max_size=4),
     groups=st.dictionaries(names, groups(), max_size=3),
 )
 
@@ -246,7 +250,9 @@ def group_of(**changes: Any) -> dict[str, Any]:
         body_of(ready="yes"),
         body_of(load=math.nan),
         body_of(load=math.inf),
-        body_of(promises={"b": 1e300}),
+        body_of(promises={"b": {"incarnation": "i", "asked": 1, "for_s": 1e300}}),
+        body_of(promises={"b": {"incarnation": "i", "asked": -1, "for_s": 1}}),
+        body_of(promises={"b": 3}),
         body_of(heard={"b": "soon"}),
         body_of(heard={"b" * (wire.STRING_MAX + 1): []}),
         body_of(heard={"b": [0.1] * (wire.ITEMS_MAX + 1)}),
@@ -264,7 +270,8 @@ def test_nonsense_from_a_peer_is_malformed(body: bytes) -> None:
 
 
 def test_what_the_nonsense_was_made_of_is_fine_by_itself() -> None:
-    assert isinstance(wire.decode(body_of(**group_of(names=["one"]), load=2, promises={"b": 1})), PeerState)
+    promised = {"b": {"incarnation": "i", "asked": 1, "for_s": 1}}
+    assert isinstance(wire.decode(body_of(**group_of(names=["one"]), load=2, promises=promised)), PeerState)
 
 
 def test_a_bomb_is_not_inflated() -> None:

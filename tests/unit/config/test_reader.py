@@ -160,7 +160,7 @@ coordinator:
   username: ha
   password_file: pw
 heartbeat: {interval: 50ms, dead_after: 500ms}
-lease: {ttl: 6s, renew: 1s, request_timeout: 500ms, self_stop: 3s, action: reboot}
+lease: {ttl: 6s, renew: 1s, request_timeout: 500ms, self_stop: 3s, failsafe: 7s, action: reboot}
 fencing: {a: [{agent: fence_x, params: {ip: 10.9.0.1, port: 7, secure: true}, timeout: 20s}]}
 """,
     )
@@ -172,7 +172,7 @@ fencing: {a: [{agent: fence_x, params: {ip: 10.9.0.1, port: 7, secure: true}, ti
     )
     assert config.heartbeat == HeartbeatSettings(interval_s=0.05, dead_after_s=0.5)
     assert config.lease == LeaseSettings(
-        ttl_s=6.0, renew_s=1.0, request_timeout_s=0.5, self_stop_s=3.0, action=LeaseAction.REBOOT
+        ttl_s=6.0, renew_s=1.0, request_timeout_s=0.5, self_stop_s=3.0, failsafe_s=7.0, action=LeaseAction.REBOOT
     )
     device = FenceDevice(agent="fence_x", params={"ip": "10.9.0.1", "port": 7, "secure": True}, timeout_s=20.0)
     assert config.fencing == {"a": (device,)}

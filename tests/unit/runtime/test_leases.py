@@ -19,6 +19,8 @@ pytestmark = pytest.mark.virtual
 TTL_S = 3.0
 USABLE_S = 2.0
 RENEW_S = 0.5
+ALONE = LeaseSettings.of(ttl_s=TTL_S, failsafe_s=0.0)
+"""A lease that no promise of others stands in for (``test_failsafe`` has those)."""
 OPS = {Action.ONLINE, Action.OFFLINE, Action.CLEAN}
 
 
@@ -46,7 +48,7 @@ async def test_an_outage_shorter_than_the_lease_touches_nothing(virtual_clock: V
 async def test_an_outage_longer_than_the_lease_stops_everything_in_time_and_moves_nothing(
     virtual_clock: VirtualClock,
 ) -> None:
-    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+    async with cluster(virtual_clock, group_of(*CHAIN), lease=ALONE) as c:
         await c.online("a")
         c.world.forget()
         c.outages.cut |= {"a", "b"}
@@ -63,7 +65,7 @@ async def test_an_outage_longer_than_the_lease_stops_everything_in_time_and_move
 
 
 async def test_after_an_outage_for_all_nobody_is_fenced_for_not_having_renewed(virtual_clock: VirtualClock) -> None:
-    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+    async with cluster(virtual_clock, group_of(*CHAIN), lease=ALONE) as c:
         await c.online("a")
         c.outages.cut |= {"a", "b"}
         await c.sleep(30)
@@ -90,7 +92,7 @@ async def test_a_moment_without_the_coordinator_does_not_prolong_a_dead_nodes_le
 
 
 async def test_self_stop_needs_no_gate_and_waits_for_no_operation_in_flight(virtual_clock: VirtualClock) -> None:
-    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+    async with cluster(virtual_clock, group_of(*CHAIN), lease=ALONE) as c:
         await c.online("a")
         c.world.behaviour("a", "web").takes_s[Action.OFFLINE] = 50
         await c.switch("b")
@@ -109,7 +111,7 @@ async def test_self_stop_needs_no_gate_and_waits_for_no_operation_in_flight(virt
 async def test_self_stop_waits_for_no_turn(virtual_clock: VirtualClock) -> None:
     """``max_parallel`` is no reason to be late."""
     parts = [component(f"c{number}") for number in range(8)]
-    async with cluster(virtual_clock, group_of(*parts), max_parallel=1) as c:
+    async with cluster(virtual_clock, group_of(*parts), max_parallel=1, lease=ALONE) as c:
         await c.online("a")
         for part in parts:
             c.world.behaviour("a", part.name).takes_s |= {Action.CLEAN: 0.5, Action.OFFLINE: 9.0}
@@ -122,7 +124,7 @@ async def test_self_stop_waits_for_no_turn(virtual_clock: VirtualClock) -> None:
 
 
 async def test_self_stop_cleans_what_is_not_known_while_its_probe_hangs(virtual_clock: VirtualClock) -> None:
-    async with cluster(virtual_clock, group_of(component("x"), component("y"))) as c:
+    async with cluster(virtual_clock, group_of(component("x"), component("y")), lease=ALONE) as c:
         await c.online("a")
         c.kill("a")
         c.world.behaviour("a", "y").hangs.add(Action.PROBE)
@@ -138,7 +140,7 @@ async def test_self_stop_cleans_what_is_not_known_while_its_probe_hangs(virtual_
 async def test_a_node_that_has_joined_but_is_not_ready_stops_itself_all_the_same(virtual_clock: VirtualClock) -> None:
     """Its groups were adopted with the lease, however long some other group's probe takes."""
     slow = group_of(component("slow"), name="slow")
-    async with cluster(virtual_clock, group_of(*CHAIN), slow, start=False) as c:
+    async with cluster(virtual_clock, group_of(*CHAIN), slow, start=False, lease=ALONE) as c:
         c.world.behaviour("a", "slow").hangs.add(Action.PROBE)
         c.start("b")
         c.start("a")
@@ -155,7 +157,7 @@ async def test_a_node_that_has_joined_but_is_not_ready_stops_itself_all_the_same
 
 
 async def test_a_clean_that_fails_at_self_stop_is_tried_again_and_again(virtual_clock: VirtualClock) -> None:
-    async with cluster(virtual_clock, group_of(component("x"))) as c:
+    async with cluster(virtual_clock, group_of(component("x")), lease=ALONE) as c:
         await c.online("a")
         c.world.behaviour("a", "x").survives.add(Action.CLEAN)
         c.outages.cut |= {"a", "b"}
@@ -167,7 +169,7 @@ async def test_a_clean_that_fails_at_self_stop_is_tried_again_and_again(virtual_
 
 
 async def test_only_the_node_that_is_cut_off_loses_its_groups(virtual_clock: VirtualClock) -> None:
-    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+    async with cluster(virtual_clock, group_of(*CHAIN), lease=ALONE) as c:
         await c.online("a")
         c.outages.cut.add("a")
         await c.online("b", within_s=TTL_S * 1.05 + 0.5)
@@ -180,7 +182,7 @@ async def test_only_the_node_that_is_cut_off_loses_its_groups(virtual_clock: Vir
 
 
 async def test_it_does_not_come_back_before_nothing_is_there(virtual_clock: VirtualClock) -> None:
-    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+    async with cluster(virtual_clock, group_of(*CHAIN), lease=ALONE) as c:
         await c.online("a")
         c.world.may_be_twice |= {"disk"}
         c.world.behaviour("a", "disk").survives.add(Action.CLEAN)
@@ -235,7 +237,7 @@ async def test_the_owners_end_of_every_renewal_is_before_every_observers(virtual
 
 
 async def test_a_daemon_whose_decisions_stand_still_does_not_renew(virtual_clock: VirtualClock) -> None:
-    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+    async with cluster(virtual_clock, group_of(*CHAIN), lease=ALONE) as c:
         await c.online("a")
         renewal = c.lease_of("a").renewal
         c["a"].keeper._alive = lambda _: False
