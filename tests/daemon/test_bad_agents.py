@@ -75,7 +75,8 @@ def test_a_command_that_cannot_be_run_is_named_with_the_reason(cluster: LocalClu
     assert words in said
     assert words in command(owner, "status", group).stdout.replace("\n", " ")
     other = next(node for node in cluster.nodes.values() if node is not owner)
-    assert other.ask("status")["groups"][group]["state"] == "faulted"
+    shown = until(lambda: (found := other.ask("status")["groups"][group])["state"] == "blocked" and found)
+    assert words in shown["reason"], "the owner's reason, as its heartbeats carry it"
 
 
 def test_megabytes_of_output_are_bounded_and_their_end_is_kept(cluster: LocalCluster) -> None:
