@@ -501,12 +501,12 @@ class Node:
     def _hear(self, received: Received) -> None:
         if self.peers.hear(received):
             self.wake()
+        if received.fresh and self.failsafe.hear(received, informed=self.authority.informed):
+            self._on_renewed()
         groups = received.state.groups
         incarnation, known = self._heard.get(received.peer, ("", None))
         if not received.fresh or (incarnation == received.incarnation and known is groups):
             return
-        if self.failsafe.hear(received, informed=self.authority.informed):
-            self._on_renewed()
         member = self.mirror.members.get(received.peer)
         if member is None or member.record.incarnation != received.incarnation:
             return
