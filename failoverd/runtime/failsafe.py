@@ -10,7 +10,7 @@ from failoverd.domain.failsafe import Asked, Asker, Promiser, asks_from
 from failoverd.log.catalogue import Event
 from failoverd.ports import Clock, EventLog, Received
 from failoverd.runtime.lease_keeper import LeaseKeeper
-from failoverd.runtime.mirror import Contact, Mirror
+from failoverd.runtime.mirror import Mirror
 
 
 class Standing(StrEnum):
@@ -30,7 +30,6 @@ class Failsafe:
     others: tuple[str, ...]
     keeper: LeaseKeeper
     mirror: Mirror
-    contact: Contact
     promiser: Promiser
     clock: Clock
     log: EventLog

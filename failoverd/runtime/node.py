@@ -16,7 +16,6 @@ from failoverd.bell import Alarm, Bell
 from failoverd.domain.decide import Blocked, Obstacle, decide, next_deadline
 from failoverd.domain.durations import LearnedDurations
 from failoverd.domain.eligibility import choose
-from failoverd.domain.failsafe import Promiser
 from failoverd.domain.handover import Step
 from failoverd.domain.lease import LeaseSettings
 from failoverd.domain.model import Group, NodeSpec, OnStop, limits_of
@@ -29,25 +28,23 @@ from failoverd.log.catalogue import Event
 from failoverd.pace import Pace
 from failoverd.ports import Change, Clock, Coordinator, EventLog, Guard, HealthChecker, Received, Transport
 from failoverd.records import Kind, placement_key
-from failoverd.runtime.actor import Actor, subject_of
+from failoverd.runtime.actor import subject_of
 from failoverd.runtime.announcer import Announcer
+from failoverd.runtime.assembly import actor_of, failsafe_of, keeper_of, view_builder_of
 from failoverd.runtime.board import Authority, Board, Elsewhere
 from failoverd.runtime.component import NoChecks, Surroundings
 from failoverd.runtime.evidence import EvidenceLog
-from failoverd.runtime.failsafe import Failsafe
 from failoverd.runtime.group import BuildAgent, GroupRunner
 from failoverd.runtime.handover_document import Offload, handover_document, inline
 from failoverd.runtime.handovers import Handover, HandoverBook
 from failoverd.runtime.holds import HoldKeeper
 from failoverd.runtime.incidents import IncidentRecorder
-from failoverd.runtime.lease_keeper import LeaseKeeper
 from failoverd.runtime.mirror import Contact, Mirror, News
 from failoverd.runtime.peers import Peers
 from failoverd.runtime.reclaim import Reclaimer
 from failoverd.runtime.reporter import Reporter
 from failoverd.runtime.slots import Slots
 from failoverd.runtime.spread import phases
-from failoverd.runtime.view_builder import ViewBuilder
 
 DEBOUNCE_S = 0.01
 """Changes of components are judged together within this time; news of placements and peers at once."""
@@ -108,52 +105,10 @@ class Node:
         self.contact = Contact(ports.log)
         self.mirror = Mirror(ports.coordinator, ports.clock, ports.log, self.contact)
         self.peers = Peers(settings.me, settings.dead_after_s, ports.clock, ports.log)
-        others = tuple(sorted(name for name in settings.nodes if name != settings.me))
-        self.keeper = LeaseKeeper(
-            node=settings.me,
-            host=ports.host,
-            settings=settings.lease,
-            coordinator=ports.coordinator,
-            mirror=self.mirror,
-            contact=self.contact,
-            clock=ports.clock,
-            log=ports.log,
-            new_incarnation=ports.new_incarnation,
-            alive=self._makes_progress,
-            others=others,
-        )
-        self.promiser = Promiser(settings.lease.failsafe_s)
-        self.failsafe = Failsafe(
-            me=settings.me,
-            others=others,
-            keeper=self.keeper,
-            mirror=self.mirror,
-            contact=self.contact,
-            promiser=self.promiser,
-            clock=ports.clock,
-            log=ports.log,
-        )
-        self.actor = Actor(
-            me=settings.me,
-            coordinator=ports.coordinator,
-            mirror=self.mirror,
-            keeper=self.keeper,
-            contact=self.contact,
-            clock=ports.clock,
-            log=ports.log,
-            promiser=self.promiser,
-        )
-        self.view_builder = ViewBuilder(
-            me=settings.me,
-            nodes=settings.nodes,
-            mirror=self.mirror,
-            peers=self.peers,
-            contact=self.contact,
-            authority=self.authority,
-            groups=self.groups,
-            promiser=self.promiser,
-            fences_from=lambda: self.keeper.fences_from,
-        )
+        self.keeper = keeper_of(self)
+        self.failsafe = failsafe_of(self)
+        self.actor = actor_of(self)
+        self.view_builder = view_builder_of(self)
         self.reporter = Reporter(self)
         self.announcer = Announcer(self)
         self.holds = HoldKeeper(self)
@@ -364,7 +319,7 @@ class Node:
         """When the lease is to be judged next although nothing is heard."""
         return self.authority.usable_until if self.authority.usable_until > now else inf
 
-    def _makes_progress(self, now: float) -> bool:
+    def makes_progress(self, now: float) -> bool:
         """Whether the loop above runs: what renewals are fed by."""
         return now - self._ticked <= max(3 * self.settings.interval_s, self.settings.dead_after_s / 2)
 

@@ -30,7 +30,7 @@ class Reporter:
             stopping=node.authority.stopping,
             heard=node.peers.ages(now),
             asks=node.failsafe.asks,
-            promises=dict(node.promiser.given),
+            promises=dict(node.failsafe.promiser.given),
             groups=self._all_groups(now),
             known=node.mirror.revision,
         )

@@ -82,7 +82,7 @@ def _failsafe(node: Node, now: float) -> dict[str, Any]:
     """What others promise us; and what we promise them, in seconds from now."""
     failsafe, until = node.failsafe, node.failsafe.until
     held = failsafe.standing is Standing.HELD
-    promised = {name: round(node.promiser.until(name) - now, 3) for name in failsafe.others}
+    promised = {name: round(node.failsafe.promiser.until(name) - now, 3) for name in failsafe.others}
     return {
         "state": failsafe.standing.value,
         "remaining_s": round(max(0.0, until - now), 3) if held and until is not None else None,

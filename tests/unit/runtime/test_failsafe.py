@@ -102,12 +102,12 @@ async def test_an_owner_that_dies_in_failsafe_is_taken_over_when_the_promises_ha
         await c.online("a")
         c.outages.cut.add("a")
         await c.sleep(20)
-        last = c["b"].promiser.until("a")
+        last = c["b"].failsafe.promiser.until("a")
         c.cut_power("a")
         await c.online("b", within_s=TTL_S * 1.05 + 0.5)
         began = c.world.of("disk", "b", Action.ONLINE)[0].begin
         assert began >= last - 0.2  # w has promised too, up to a heartbeat earlier; whoever is first may fence
-        assert began >= min(last, c["w"].promiser.until("a"))
+        assert began >= min(last, c["w"].failsafe.promiser.until("a"))
 
 
 async def test_the_owner_cut_off_from_everything_has_stopped_before_the_other_begins(
@@ -172,7 +172,7 @@ async def test_a_fencing_that_may_still_be_carried_out_forbids_every_promise(vir
     async with cluster(virtual_clock, THREE, names=("a", "b")) as c:
         await c.online("a")
         kept = c["b"].mirror.leases["a"]
-        assert c["b"].promiser.begin_fencing("a", kept.revision + 1000, virtual_clock.now())
+        assert c["b"].failsafe.promiser.begin_fencing("a", kept.revision + 1000, virtual_clock.now())
         c.outages.cut.add("a")
         await c.until(lambda: not c.world.everything_on("a"), TTL_S)
         assert c.events(Event.FAILSAFE_ENTERED, "a") == []
