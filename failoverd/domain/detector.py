@@ -156,7 +156,10 @@ class _Peer:
         """Heard, on every link and in both directions: then hearing it once more changes nothing."""
         if self.state is not Liveness.UP:
             return False
-        return all(link.state is LinkState.UP and link.deaf_since is None for link in self.links)
+        for link in self.links:  # (a loop, since it is asked of each datagram)
+            if link.state is not LinkState.UP or link.deaf_since is not None:
+                return False
+        return True
 
 
 @dataclass(slots=True)
@@ -193,18 +196,20 @@ class Detector:
         known = self._peers.get(peer)
         if known is None or link >= len(known.links):
             return ()
-        if not known.is_well():
-            self._judge_at = -inf  # when it matters by time alone is for the next tick to find out
+        well = known.is_well()
         known.links[link].heard_at = at
         known.links[link].silent = False
         for each, age in zip(known.links, told, strict=False):
             deaf = age is None or age >= self.dead_after_s
             if deaf or each.told_at is None or self.now >= each.told_at + self.dead_after_s:
-                self._judge_at = -inf
+                well = False
             each.told_at = at
             each.deaf_since = (at if each.deaf_since is None else each.deaf_since) if deaf else None
         self._guard.heard(peer, arrived_after)
-        return () if known.is_well() else tuple(self._judge(peer, known, at))
+        if well:
+            return ()
+        self._judge_at = -inf  # when it matters by time alone is for the next tick to find out
+        return tuple(self._judge(peer, known, at))
 
     def tick(self, now: float) -> tuple[Change, ...]:
         """Judge silence. To be called often, whatever ``next_deadline`` says: it is how a stall is noticed."""

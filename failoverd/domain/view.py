@@ -1,4 +1,5 @@
-"""The cluster as one node sees it: the whole input of ``decide``."""
+"""The cluster as one node sees it: the whole input of ``decide``. Nobody changes a view once it is made (its parts are
+not frozen only because that makes them three times as dear, and they are made at each look)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from failoverd.domain.model import Group
 from failoverd.domain.placement import LeaseState, Placement
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class NodeView:
     """What is known of a node, ourselves included."""
 
@@ -42,7 +43,7 @@ class NodeView:
     """Groups of which it does not know yet what runs there."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class GroupView:
     group: Group
     placement: Placement | None = None

@@ -180,8 +180,7 @@ class LeaseKeeper:
             if self.held is None or not self._alive(self._clock.now()):
                 continue
             try:
-                with anyio.fail_after(self.settings.request_timeout_s):
-                    await self._renew(self.held)
+                await self._renew(self.held)
             except (CoordinatorUnavailable, TimeoutError) as error:
                 self._contact.failed(str(error) or "no answer within lease.request_timeout")
             except CoordinatorCorrupt as error:
@@ -189,7 +188,8 @@ class LeaseKeeper:
 
     async def _renew(self, held: Held) -> None:
         if not await self._written(held):
-            await self._explain_conflict(held)
+            with anyio.fail_after(self.settings.request_timeout_s):  # as long as one request, though it takes two
+                await self._explain_conflict(held)
 
     async def _written(self, held: Held) -> bool:
         """One renewal by compare-and-swap; False where the record is not as we hold it."""

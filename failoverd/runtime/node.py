@@ -342,6 +342,8 @@ class Node:
 
     def _decide(self, now: float) -> float:
         """One round; returns when the next is due although nothing is heard."""
+        if not self.authority.ready:
+            return now + IDLE_S  # nothing may be done yet, and becoming ready wakes us
         view = self.view_builder.build(now)
         blocked = {}
         decisions = decide(view)

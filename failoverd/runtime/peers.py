@@ -49,7 +49,7 @@ class Peers:
         changes = self._detector.heard(
             received.peer, received.link, received.at, arrived_after=received.arrived_after, told=told
         )
-        return self._tell(changes) or changed
+        return (bool(changes) and self._tell(changes)) or changed
 
     def _says_otherwise(self, received: Received) -> bool:
         """Whether the peer says something of itself that a decision may rest on, and did not say so before."""
@@ -61,7 +61,7 @@ class Peers:
             return True
         if (before.ready, before.stopping, before.coordinator_ok) != (now.ready, now.stopping, now.coordinator_ok):
             return True
-        return hashes != self._hashes[received.peer]
+        return before.groups is not now.groups and hashes != self._hashes[received.peer]
 
     def tick(self, now: float) -> bool:
         """Judge silence, and our own stalls; True where something changed."""

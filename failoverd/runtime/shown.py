@@ -68,7 +68,7 @@ def why_unplaced(node: "Node", group: str) -> str:
     find out."""
     if node.groups[group].board.placement is not None:
         return ""
-    view = node.view_builder.build(node.clock.now())
+    view = node.view_builder.recent(node.clock.now())
     found = refusals(view, view.groups[group])
     return "; ".join(f"{name} {TEXT[why]}{_unknown(node, group, name, why)}" for name, why in found.items())
 

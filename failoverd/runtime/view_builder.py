@@ -36,6 +36,12 @@ class ViewBuilder:
     moves: dict[str, deque[float]] = field(default_factory=dict)
     preferences: Preferences = field(default_factory=Preferences)
 
+    latest: View | None = None
+
+    def recent(self, now: float) -> View:
+        """The latest, if it is of this very moment: for what is shown, not for decisions."""
+        return self.latest if self.latest is not None and self.latest.now == now else self.build(now)
+
     def build(self, now: float) -> View:
         view = View(
             me=self.me,
@@ -51,7 +57,8 @@ class ViewBuilder:
             settle_until=self.settle_until,
             holds=self.mirror.holds,
         )
-        return self.preferences.noted(view)
+        self.latest = self.preferences.noted(view)
+        return self.latest
 
     def next_deadline(self, now: float) -> float | None:
         """When the next fault or move ceases to count (``domain.decide.next_deadline`` knows the rest)."""

@@ -79,6 +79,7 @@ class Daemon:
         self.transport = SimTransport(
             cluster.network,
             self.name,
+            self.loop,
             peers=peers,
             incarnation=self._incarnation(),
             now=self.clock.now,

@@ -86,6 +86,7 @@ class SimLoop(asyncio.BaseEventLoop):
         self._due = False
         """It will be turned: by the world at once, or by whatever ends its standing still."""
         self._halted = self._ended = False
+        self._tasks: list[asyncio.Task[Any]] = []
         self.lag_s = 0.0
         """How long each of its rounds takes: a daemon that runs, but slowly."""
 
@@ -93,6 +94,20 @@ class SimLoop(asyncio.BaseEventLoop):
 
     def time(self) -> float:
         return self._clock.now()
+
+    def call_now(self, callback: Callable[[], Any]) -> None:
+        """What ``call_soon`` and a turn come to, where the loop has nothing else to do and is free to do it."""
+        if self._due or self._ended or self.lag_s:
+            self.call_soon(callback)
+            return
+        self._due = True
+        asyncio._set_running_loop(self)
+        callback()
+        asyncio._set_running_loop(None)
+        if self._ready:
+            self._world.due.append(self)
+        else:
+            self._due = False
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
@@ -129,7 +144,9 @@ class SimLoop(asyncio.BaseEventLoop):
         name: str | None = None,
         context: contextvars.Context | None = None,
     ) -> "asyncio.Task[T]":
-        return asyncio.Task(coro, loop=self, name=name, context=context)
+        task: asyncio.Task[T] = asyncio.Task(coro, loop=self, name=name, context=context)
+        self._tasks.append(task)
+        return task
 
     def get_task_factory(self) -> None:
         return None
@@ -173,12 +190,9 @@ class SimLoop(asyncio.BaseEventLoop):
         if self.lag_s:
             self._world.after(self.lag_s, self._late)
             return
-        ready, done = self._ready, 0
-        while ready:
-            done += self._turn(CALLS_MAX)
-            if done >= CALLS_MAX:
-                waits = sorted(str(task.get_coro()) for task in asyncio.all_tasks(self))
-                raise Livelock(f"{done} calls at {self._world.now:.6f}: " + "; ".join(waits)[:2000])
+        if self._turn(CALLS_MAX) >= CALLS_MAX:
+            waits = sorted(str(task.get_coro()) for task in self._tasks if not task.done())
+            raise Livelock(f"{CALLS_MAX} calls at {self._world.now:.6f}: " + "; ".join(waits)[:2000])
         self._due = False
 
     def _late(self) -> None:
@@ -192,27 +206,27 @@ class SimLoop(asyncio.BaseEventLoop):
     def _turn(self, calls_max: int) -> int:
         """Run what is ready, in turn, and what that makes ready; returns how many calls it made."""
         ready, calls = self._ready, 0
+        take = ready.popleft
         asyncio._set_running_loop(self)
-        try:
-            while ready and calls < calls_max:
-                calls += 1
-                handle = ready.popleft()
-                if not handle.is_cancelled:
-                    handle.action(*handle.args)
-        finally:
-            asyncio._set_running_loop(None)
+        while ready and calls < calls_max:
+            calls += 1
+            handle = take()
+            if not handle.is_cancelled:
+                handle.action(*handle.args)
+        asyncio._set_running_loop(None)
         return calls
 
     def end(self) -> None:
         """Nothing of it goes on: every task is cancelled, and what tidies up does so into the void."""
         self._due = True
-        for task in asyncio.all_tasks(self):
+        for task in self._tasks:
             task.cancel()
         self._turn(CALLS_OF_DEATH)
-        if any(not task.done() for task in asyncio.all_tasks(self)):
+        if any(not task.done() for task in self._tasks):
             raise AssertionError("a task cannot be cancelled")
         self._ended = True
         self._ready.clear()
+        self._tasks.clear()
 
 
 def _finish(done: "asyncio.Future[None]") -> None:

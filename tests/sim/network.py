@@ -4,7 +4,6 @@ What a transport does with them follows ``failoverd.links.receiver``: one incarn
 message counts once, whichever link brings it first. Encryption and the wire format are not simulated.
 """
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import NamedTuple
 from failoverd.domain.model import NodeSpec
 from failoverd.domain.report import PeerState
 from failoverd.ports import LinkCounters, Received
+from tests.sim.loop import SimLoop
 from tests.sim.world import World
 
 INBOX_MAX = 256
@@ -92,6 +92,7 @@ class SimTransport:
         self,
         network: Network,
         node: str,
+        loop: SimLoop,
         *,
         peers: list[str],
         incarnation: str,
@@ -100,7 +101,7 @@ class SimTransport:
     ) -> None:
         self._network, self._node, self._peer_names = network, node, peers
         self.incarnation, self._now, self._patience_s = incarnation, now, patience_s
-        self._loop = asyncio.get_running_loop()
+        self._loop = loop
         self._sequence = 0
         self._peers: dict[str, _Peer] = {}
         self._inbox: deque[Datagram] = deque(maxlen=INBOX_MAX)
@@ -154,7 +155,7 @@ class SimTransport:
         self._inbox.append(datagram)
         if not self._woken:
             self._woken = True
-            self._loop.call_soon(self._read)
+            self._loop.call_now(self._read)
 
     def _read(self) -> None:
         self._woken = False

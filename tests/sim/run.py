@@ -1,5 +1,6 @@
 """One scenario from its beginning to its verdict."""
 
+import asyncio
 import time
 from dataclasses import dataclass, field
 
@@ -54,6 +55,7 @@ def run(scenario: Scenario) -> Verdict:
     except Broken as broken:
         violation = broken.violation
     finally:
+        asyncio._set_running_loop(None)  # should a callback have raised
         cluster.end()
     return Verdict(
         scenario=scenario,

@@ -43,10 +43,10 @@ class Profile:
 
 
 PROFILES = (
-    Profile("fast", 0.15, (0.05, 0.1), (4, 10), (1.0, 2.0)),  # a hot standby on the same switch
-    Profile("as shipped", 0.2, (0.1, 0.1), (10, 10), (3.0, 3.0)),
+    Profile("fast", 0.1, (0.05, 0.1), (4, 10), (1.0, 2.0)),  # a hot standby on the same switch
+    Profile("as shipped", 0.15, (0.1, 0.1), (10, 10), (3.0, 3.0)),
     Profile("medium", 0.3, (0.25, 0.5), (4, 5), (4.0, 8.0)),
-    Profile("slow", 0.35, (1.0, 1.0), (3, 5), (12.0, 30.0)),  # as is usual with VRRP, Patroni (ttl 30) or Pacemaker
+    Profile("slow", 0.45, (1.0, 1.0), (3, 5), (12.0, 30.0)),  # as is usual with VRRP, Patroni (ttl 30) or Pacemaker
 )
 
 Kind = Callable[["Maker", float], None]
@@ -63,9 +63,9 @@ class Maker:
         self.dead_after_s = self.interval_s * self.rng.randint(*self.profile.misses)
         self.ttl_s = max(self.rng.uniform(*self.profile.ttl_s), 1.5 * self.dead_after_s)
         self.scale = self.ttl_s / USUAL_TTL_S
-        self.nodes = tuple("abcdefg"[: self.rng.choices((2, 3, 4, 5, 7), (40, 35, 12, 8, 5))[0]])
+        self.nodes = tuple("abcdefg"[: self.rng.choices((2, 3, 4, 5, 7), (50, 34, 8, 5, 3))[0]])
         self.witnesses = self.nodes[-1:] if len(self.nodes) > 2 and self.rng.random() < 0.4 else ()
-        self.calm_at = self.ttl_s * self.rng.uniform(3.0, 8.0)
+        self.calm_at = self.ttl_s * self.rng.uniform(2.0, 5.0)
         self.links = self.rng.choice((1, 1, 2))
         self.durations: dict[tuple[str, str], dict[Action, float]] = {}
         self.groups = {name: self._group(name) for name in "ghi"[: self.rng.choice((1, 1, 1, 2, 3))]}
@@ -139,7 +139,7 @@ class Maker:
             critical=rng.random() < 0.8,
             on_fault=rng.choice((OnFault.RESTART, OnFault.RESTART, OnFault.FAILOVER, OnFault.IGNORE)),
             restart=RestartPolicy(attempts=rng.choice((1, 3)), window_s=60.0, backoff_s=rng.choice((0.0, 0.5))),
-            monitor=MonitorPolicy(interval_s=rng.choice((1.0, 3.0)) * scale, fall=rng.choice((1, 2))),
+            monitor=MonitorPolicy(interval_s=rng.choice((1.0, 3.0, 10.0)) * scale, fall=rng.choice((1, 2))),
             timeouts=Timeouts(
                 probe_s=scale, prepare_s=3.0 * scale, online_s=4.0 * scale, offline_s=4.0 * scale, clean_s=2.0 * scale
             ),
@@ -149,8 +149,8 @@ class Maker:
 
     def _faults(self) -> None:
         chosen = self.rng.sample(self._kinds, self.rng.randint(1, 6))
-        at = self.ttl_s * self.rng.uniform(0.2, 1.3)
-        mean_s = self.ttl_s * self.rng.choice((0.2, 0.6, 1.5))
+        at = self.ttl_s * self.rng.uniform(0.2, 1.0)
+        mean_s = self.ttl_s * self.rng.choice((0.15, 0.4, 1.0))
         while at < self.calm_at:
             self.rng.choice(chosen)(self, at)
             at += self.rng.expovariate(1 / mean_s)
