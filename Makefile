@@ -3,7 +3,7 @@
 #   make demo     two nodes on this machine, a planned switch, a power cut (no root, under a minute)
 #   make test     ruff, mypy, pytest
 #   make bench    the performance bounds, measured with real daemons; fails when one is broken
-#   make sim      simulated clusters that try to break the ownership rules (SEEDS=1..1000)
+#   make sim      simulated clusters that try to break the ownership rules (SEEDS=1..1000 JOBS=1)
 #   make hosts    machines of namespaces whose network, power and daemons fail again and again (root; TRIES=50)
 #   make lint     ruff and mypy alone
 #   make format   ruff format, and what ruff can repair
@@ -46,7 +46,7 @@ hosts: $(VENV)/.dev
 	@$(BIN)/python -m tests.hosts --tries $(or $(TRIES),50) $(ARGS)
 
 sim: $(VENV)/.dev
-	@$(BIN)/python -m tests.sim SEEDS=$(or $(SEEDS),1..1000)
+	@$(BIN)/python -m tests.sim SEEDS=$(or $(SEEDS),1..1000) JOBS=$(or $(JOBS),1)
 
 sim-mutants: $(VENV)/.dev
 	@$(BIN)/python -m tests.sim.mutants

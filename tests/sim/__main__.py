@@ -1,20 +1,24 @@
-"""``python -m tests.sim SEEDS=1..200``: run seeds; ``SEEDS=7``: one of them, with its log; ``STOP=1``: up to the first
-that fails."""
+"""``python -m tests.sim SEEDS=1..2000``: run seeds. ``SEEDS=7``: one of them, with its log. ``JOBS=2``: on two cores.
+``STOP=1``: up to the first that fails. ``KEEP=FILE``: write down what is done, and go on from there another time."""
 
 import sys
-import time
-from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
 
 from tests.sim.kinds import scenario_of
-from tests.sim.run import Verdict, run
+from tests.sim.run import run
+from tests.sim.tally import Tally, run_kept, run_many, run_seeds
 
 
 def main(arguments: list[str]) -> int:
     asked = dict(each.split("=", 1) for each in arguments)
-    first, _, last = asked.get("SEEDS", "1..200").partition("..")
+    first, _, last = asked.get("SEEDS", "1..1000").partition("..")
     if not last:
         return one(int(first))
-    return many(range(int(first), int(last) + 1), stop=asked.get("STOP") == "1")
+    seeds, jobs = range(int(first), int(last) + 1), int(asked.get("JOBS", "1"))
+    if asked.get("STOP") == "1":
+        return many([run_seeds(seeds, stop=True)])
+    return many(run_kept(seeds, jobs, Path(asked["KEEP"])) if "KEEP" in asked else run_many(seeds, jobs))
 
 
 def one(seed: int) -> int:
@@ -25,34 +29,19 @@ def one(seed: int) -> int:
     return 1 if verdict.violation else 0
 
 
-def many(seeds: range, *, stop: bool) -> int:
-    began, simulated, failed, steps, guarded, resigned = time.perf_counter(), 0.0, [], 0, 0, 0
-    healed: list[float] = []
-    for seed in seeds:
-        verdict = run(scenario_of(seed))
-        simulated, steps, guarded = simulated + verdict.simulated_s, steps + verdict.steps, guarded + verdict.guarded
-        resigned += bool(verdict.resigned)
-        if verdict.healed_after_s is not None:
-            healed.append(verdict.healed_after_s)
-        if verdict.violation is not None:
-            failed.append(verdict)
-            print(f"seed {seed}: {verdict.violation}", flush=True)
-            if stop:
-                break
-    report(failed, began, simulated, steps, len(seeds))
-    if healed:
-        healed.sort()
-        print(f"healed after: median {healed[len(healed) // 2]:.1f}s, most {healed[-1]:.1f}s; "
-              f"guard acted {guarded} times; {resigned} runs end with a group blocked or degraded")  # fmt: skip
-    return 1 if failed else 0
-
-
-def report(failed: list[Verdict], began: float, simulated: float, steps: int, count: int) -> None:
-    real = time.perf_counter() - began
-    speed = f"{simulated / real:.0f} simulated seconds a second, {steps / real:.0f} steps a second"
-    print(f"{count} seeds, {len(failed)} failed; {simulated:.0f} s simulated in {real:.1f} s: {speed}")
-    for rule, times in Counter(v.violation.rule for v in failed if v.violation).most_common():
-        print(f"  {times:5} {rule}")
+def many(tallies: Iterable[Tally]) -> int:
+    whole: Tally | None = None
+    for tally in tallies:
+        for seed, (_, text) in tally.failed.items():
+            print(f"seed {seed}: {text}", flush=True)
+        if whole is None:
+            whole = tally
+        else:
+            whole.merge(tally)
+    if whole is None:
+        return 0
+    print(whole.told())
+    return 1 if whole.failed else 0
 
 
 if __name__ == "__main__":

@@ -73,6 +73,8 @@ class Site:
     """By node, group and component."""
     durations: dict[tuple[str, str], dict[Action, float]] = field(default_factory=dict)
     behaviour: Behaviour = field(default_factory=Behaviour)
+    begun: int = 0
+    """Operations."""
     on_begin: Callable[[Part, Action], None] | None = None
     """Right before an operation takes effect: where the checkers look."""
 
@@ -173,6 +175,7 @@ class SimAgent:
         site, part = self._site, self._part
         if not self._alive():
             return Result(outcome=Outcome.UNAVAILABLE)
+        site.begun += 1
         if site.on_begin is not None:
             site.on_begin(part, action)
         site.world.note(part.node, f"{action.value}.begin", part=part.key, generation=call.generation)

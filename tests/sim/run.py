@@ -30,7 +30,8 @@ class Verdict:
     healed_after_s: float | None = None
     resigned: tuple[str, ...] = ()
     """Groups that were left blocked or degraded, with the reason."""
-    guarded: int = 0
+    counts: dict[str, int] = field(default_factory=dict)
+    """How often what happened."""
     trace: tuple[Entry, ...] = field(default=(), repr=False)
 
     @property
@@ -65,7 +66,13 @@ def run(scenario: Scenario) -> Verdict:
         steps=world.steps,
         healed_after_s=judge.healed_after_s,
         resigned=tuple(judge.resigned.values()),
-        guarded=sum(guard.fired for guard in cluster.guards.values()),
+        counts={
+            "datagrams": cluster.network.sent,
+            "transactions": len(cluster.coordination.store.log),
+            "operations": cluster.site.begun,
+            "guards that acted": sum(guard.fired for guard in cluster.guards.values()),
+            "runs that end with a group blocked or degraded": int(bool(judge.resigned)),
+        },
         trace=tuple(world.trace),
     )
 
