@@ -1,5 +1,5 @@
-"""The cluster under seeded faults: hundreds of seeds in an ordinary test run, ``FAILOVERD_SIM_SEEDS`` of them where that
-is set (``make sim SEEDS=…`` for many more), and what the simulator itself must be able to do."""
+"""The cluster under seeded faults: hundreds of seeds in an ordinary test run, ``FAILOVERD_SIM_SEEDS`` in a thorough one
+(``make sim SEEDS=…`` for many more), and what the simulator itself must be able to do."""
 
 import os
 
