@@ -33,7 +33,7 @@ _CANNOT_EXECUTE = (126, 127)
 
 
 class ExecParams(CommandKeys):
-    """Parameters of a component of type ``exec``."""
+    """Parameters of a component of type ``exec``: what a few commands bring online, take offline and monitor."""
 
     online: Command
     """Brings it online; returns when it is."""

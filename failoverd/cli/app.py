@@ -322,6 +322,19 @@ def keygen(file: Annotated[Path, typer.Argument(metavar="FILE", help="Must not e
 
 @app.command()
 @guarded
+def agents(
+    kind: Annotated[str | None, typer.Argument(metavar="TYPE", help="One type: its keys and time-outs.")] = None,
+    *,
+    as_json: AsJson = False,
+) -> int:
+    """The component types that this machine knows, or what one of them takes."""
+    from failoverd.cli import agents as view
+
+    return view.show_type(kind, as_json=as_json) if kind else view.list_types(as_json=as_json)
+
+
+@app.command()
+@guarded
 def schema() -> int:
     """Print the JSON Schema of the configuration, for editors."""
     from failoverd.cli.local import schema as print_schema

@@ -65,7 +65,7 @@ class AnnounceKeys(Keys):
 
 
 class IpParams(Keys):
-    """Parameters of a component of type ``ip``."""
+    """Parameters of a component of type ``ip``: an address that moves with the group."""
 
     address: Annotated[str, BeforeValidator(_address)]
     """The address with its prefix length, as in 10.0.0.100/24."""

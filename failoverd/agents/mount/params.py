@@ -79,7 +79,7 @@ class BusyKeys(Keys):
 
 
 class MountParams(Keys):
-    """Parameters of a component of type ``mount``."""
+    """Parameters of a component of type ``mount``: a file system."""
 
     device: str | None = None
     """A block device, UUID=… or LABEL=…; a file with a file system in it; host:/path or //host/share; for a bind mount
