@@ -77,7 +77,6 @@ CHECKS: Mapping[str, Callable[[Any, Any], bool]] = {
     "minProperties": lambda value, wanted: not isinstance(value, dict) or len(value) >= wanted,
     "exclusiveMinimum": lambda value, wanted: not isinstance(value, int | float) or value > wanted,
     "minimum": lambda value, wanted: not isinstance(value, int | float) or value >= wanted,
-    "exclusiveMinimum": lambda value, wanted: not isinstance(value, int | float) or value > wanted,
     "maximum": lambda value, wanted: not isinstance(value, int | float) or value <= wanted,
     "required": lambda value, wanted: not isinstance(value, dict) or set(wanted) <= set(value),
 }
