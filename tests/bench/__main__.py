@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import handovers, idle, latency, power, storm
+from tests.bench import etcd, handovers, idle, latency, power, storm
 from tests.bench.table import Row, machine, show
 
 Case = Callable[[], list[Row]]
@@ -22,6 +22,8 @@ CASES: dict[str, Case] = {
     "storm": storm.storm,
     "power-cut": power.power_cut,
     "idle": idle.idle,
+    "etcd-leader": etcd.leader_lost,
+    "coordinators": etcd.costs,
 }
 
 QUICK: dict[str, Case] = {

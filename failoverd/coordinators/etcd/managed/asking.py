@@ -39,7 +39,7 @@ class Unanswered(FailoverdError):  # noqa: N818 (what is the case)
 
 
 class Asker:
-    """Belongs to one event loop."""
+    """``ports.Members``. Belongs to one event loop."""
 
     def __init__(self, tls: ssl.SSLContext) -> None:
         self._session = gateway.session(tls, CONNECTIONS_MAX)
@@ -50,7 +50,6 @@ class Asker:
     # --- who is there -----------------------------------------------------------------------------------------
 
     async def survey(self, client_url: str, peer_url: str) -> Answer:
-        """What there is on a voter's node."""
         try:
             return Runs(cluster=await self.peer_view(peer_url), formed=await self._formed(peer_url))
         except Unanswered as error:
@@ -65,7 +64,6 @@ class Asker:
             return Silent(why=f"{client_url}: answered something that is not failoverd's")
 
     async def peer_view(self, peer_url: str) -> Cluster:
-        """The cluster as a member knows it, with or without a leader. Raises ``Unanswered``."""
         number, raw = await self._get(peer_url, "/members")
         try:
             return cluster_of_peer(number, raw)
@@ -116,7 +114,6 @@ class Asker:
         await self._change(urls, "/v3/cluster/member/promote", {"ID": str(member.id)})
 
     async def move(self, urls: Sequence[str], member: Member, peer_url: str) -> None:
-        """It has another address from now on."""
         await self._change(urls, "/v3/cluster/member/update", {"ID": str(member.id), "peerURLs": [peer_url]})
 
     async def compact(self, client_url: str, revision: int) -> None:
@@ -125,7 +122,6 @@ class Asker:
         )
 
     async def defragment(self, client_url: str) -> None:
-        """It answers nobody meanwhile."""
         await self._ask(client_url, "/v3/maintenance/defragment", {}, DEFRAGMENT_TIMEOUT_S)
 
     async def disarm(self, client_url: str, member: int, kind: str) -> None:

@@ -6,17 +6,16 @@ member after another, the leader last, and not before it has led for longer than
 once, also while the leader changes.
 """
 
-from functools import partial
+from collections.abc import Awaitable, Callable
 
 import anyio
-from anyio import to_thread
 
-from failoverd.coordinators.etcd.managed import owner as ownership
-from failoverd.coordinators.etcd.managed.asking import DEFRAGMENT_TIMEOUT_S, Asker, Unanswered
+from failoverd.coordinators.etcd.managed.asking import DEFRAGMENT_TIMEOUT_S, Unanswered
 from failoverd.coordinators.etcd.managed.health import Health
 from failoverd.coordinators.etcd.managed.layout import Layout
 from failoverd.coordinators.etcd.managed.messages import Cluster, Member
 from failoverd.coordinators.etcd.managed.owner import Owner
+from failoverd.coordinators.etcd.managed.ports import Members
 from failoverd.domain.voters import majority
 from failoverd.log.catalogue import Event
 from failoverd.ports import Clock, EventLog
@@ -30,16 +29,21 @@ LED_S = 2 * DEFRAGMENT_TIMEOUT_S
 FRAGMENTED_BYTES = 16 << 20
 """Below this, a data file is not worth a moment without an answer."""
 
+Keep = Callable[[Owner], Awaitable[None]]
+"""Writes down which voters may still have to go."""
+
 
 class Caretaker:
     def __init__(
-        self, layout: Layout, asker: Asker, owner: Owner, health: Health, *, clock: Clock, log: EventLog
+        self, layout: Layout, asker: Members, owner: Owner, health: Health, *, keep: Keep, clock: Clock, log: EventLog
     ) -> None:
         self._layout, self._asker, self._health = layout, asker, health
         self._clock, self._log = clock, log
-        self.owner = owner
+        self.owner, self._keep = owner, keep
         self._members_at = self._tidy_at = 0.0
         self._led_since: float | None = None
+        self._asked: set[str] = set()
+        """Members whose removal was asked for and not heard of yet."""
         self._alarmed: frozenset[str] = frozenset()
 
     async def run(self) -> None:
@@ -94,12 +98,12 @@ class Caretaker:
         own = cluster.find(self._layout.node, self._layout.peer_url(self._layout.node)) if self._layout.votes else None
         if own is not None and own.started:
             await self._attend_own(own)
-        for name, peer_url in self.owner.departing.items():
+        for name in self.owner.departing:
             member = next((each for each in cluster.members if each.name == name), None)
             if member is None:
                 await self._departed(name)
-            elif await self._remove(cluster, member):
-                self._log.emit(Event.ETCD_MEMBER_REMOVED, member=name, reason=f"{peer_url} votes no more")
+            else:
+                await self._remove(cluster, member)
             return  # one at a time
 
     async def _attend_own(self, own: Member) -> None:
@@ -109,27 +113,33 @@ class Caretaker:
         elif own.peer_urls != (self._layout.peer_url(self._layout.node),):
             await self._asker.move(self._urls, own, self._layout.peer_url(self._layout.node))
 
-    async def _remove(self, cluster: Cluster, member: Member) -> bool:
+    async def _remove(self, cluster: Cluster, member: Member) -> None:
         """Unless those who stay would be without a majority."""
         staying = [each for each in cluster.members if each.id != member.id and not each.learner]
         names = {self._layout.peer_url(name): name for name in self._layout.hosts}
         well = [each for each in staying if self._is_well(names.get(each.peer_urls[0], ""))]
         if len(well) < majority(len(staying)):
-            return False
+            return
+        self._asked.add(member.name)
         await self._asker.remove(self._urls, member)
-        return True
+        self._tell_removed(member.name)
+
+    def _tell_removed(self, name: str) -> None:
+        if name in self._asked:
+            self._asked.discard(name)
+            self._log.emit(
+                Event.ETCD_MEMBER_REMOVED, member=name, reason="the configuration does not make it vote any more"
+            )
 
     def _is_well(self, name: str) -> bool:
         known = self._health.members.get(name)
         return known is not None and known.well
 
     async def _departed(self, name: str) -> None:
+        self._tell_removed(name)  # where the answer to our request was lost
         left = {other: peer for other, peer in self.owner.departing.items() if other != name}
         self.owner = Owner(cluster=self.owner.cluster, node=self.owner.node, voters=self.owner.voters, departing=left)
-        try:
-            await to_thread.run_sync(partial(ownership.save, self._layout, self.owner))
-        except OSError as error:
-            self._log.emit(Event.STATE_UNWRITABLE, reason=f"owner.json: {error.strerror or error}")
+        await self._keep(self.owner)
 
     @property
     def _urls(self) -> tuple[str, ...]:

@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import anyio
 
-from failoverd.coordinators.etcd.managed.asking import Asker, Unanswered
+from failoverd.coordinators.etcd.managed.asking import Unanswered
 from failoverd.coordinators.etcd.managed.certificates import Certificates
 from failoverd.coordinators.etcd.managed.greeting import greeting_at
 from failoverd.coordinators.etcd.managed.joining import Add, Answer, Begin, Remove, Wait, decide
 from failoverd.coordinators.etcd.managed.layout import Layout
 from failoverd.coordinators.etcd.managed.messages import Member
+from failoverd.coordinators.etcd.managed.ports import Members
 from failoverd.log.catalogue import Event
 from failoverd.ports import EventLog
 
@@ -19,7 +20,7 @@ PAUSE_MAX_S = 2.0
 
 class Entry:
     def __init__(
-        self, layout: Layout, asker: Asker, certificates: Certificates, log: EventLog, tell: Callable[[str], None]
+        self, layout: Layout, asker: Members, certificates: Certificates, log: EventLog, tell: Callable[[str], None]
     ) -> None:
         """``tell``: what is waited for."""
         self._layout, self._asker, self._certificates = layout, asker, certificates

@@ -85,7 +85,9 @@ class ManagedEtcd:
         owner = await self._take_over()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._keep_up)
-            caretaker = Caretaker(self.layout, self._asker, owner, self._health, clock=self._clock, log=self._log)
+            caretaker = Caretaker(
+                self.layout, self._asker, owner, self._health, keep=self._keep, clock=self._clock, log=self._log
+            )
             tasks.start_soon(caretaker.run)
             if self.layout.votes:
                 tasks.start_soon(self._keep_running, process)
@@ -106,6 +108,12 @@ class ManagedEtcd:
             except CannotRun as error:
                 self._cannot(str(error))
                 await self._pause(BACKOFF_S[-1])
+
+    async def _keep(self, owner: Owner) -> None:
+        try:
+            await to_thread.run_sync(ownership.save, self.layout, owner)
+        except OSError as error:
+            self._log.emit(Event.STATE_UNWRITABLE, reason=f"owner.json: {error.strerror or error}")
 
     # --- the process ------------------------------------------------------------------------------------------
 
