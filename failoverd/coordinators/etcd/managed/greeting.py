@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import anyio
+from anyio.abc import AnyByteStream
 from anyio.streams.buffered import BufferedByteReceiveStream
 from anyio.streams.tls import TLSListener, TLSStream
 
@@ -26,8 +27,9 @@ class PortTaken(FailoverdError):  # noqa: N818 (what is the case)
 
 class _Listener(TLSListener):
     @staticmethod
-    async def handle_handshake_error(exc: BaseException, stream: object) -> None:  # noqa: ARG004 (as it is called)
+    async def handle_handshake_error(exc: BaseException, stream: AnyByteStream) -> None:
         """A stranger, or a node with another key: it is told so by TLS, and says so in its own log."""
+        await anyio.aclose_forcefully(stream)
         if not isinstance(exc, Exception):
             raise exc
 
