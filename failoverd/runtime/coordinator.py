@@ -16,7 +16,7 @@ from failoverd.ports import Clock, Coordinator, EventLog, Spawner
 if TYPE_CHECKING:  # see below
     from failoverd.coordinators.etcd.managed.member import ManagedEtcd
 
-ANSWERS_WITHIN_S = 5.0
+ANSWERS_WITHIN_S = 3.0
 """How long the node waits for a member that was just started, so that it does not begin with a coordinator that is
 lost. A cluster of which most is missing is not waited for any longer."""
 ASK_EVERY_S = 0.05

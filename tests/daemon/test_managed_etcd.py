@@ -5,7 +5,6 @@ import shutil
 import socket
 import stat
 import subprocess
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -143,22 +142,10 @@ def test_replaced_node_enters_as_a_new_member(three: ManagedCluster) -> None:
     settled(three, "b")
 
 
-def test_all_power_lost_and_back_keeps_everything(three: ManagedCluster) -> None:
+def test_after_a_loss_of_all_power_a_node_without_data_forms_no_cluster_of_its_own(three: ManagedCluster) -> None:
+    """Two have the data; the third, with an empty disk, is back first and must not begin anew with either of them."""
     generation = settled(three, "a")["generation"]
-    members = three.members("a")
-    for node in three.nodes.values():
-        node.cut_power()
-    for node in three.nodes.values():
-        node.start()
-    for node in three.nodes.values():
-        node.wait_ready(30)
-    until(lambda: settled_owner(three))
-    assert three.members("a") == members
-    assert three.wait_group("g", state="online", owner=None, timeout_s=15)["generation"] >= generation
-
-
-def test_node_without_data_forms_no_cluster_of_its_own(three: ManagedCluster) -> None:
-    """The two that have the data are off; the third, with an empty disk, must not begin anew with either of them."""
+    members = {member.name: member.id for member in three.members("a").members}
     for node in three.nodes.values():
         node.cut_power()
     shutil.rmtree(three["b"].directory / "state")
@@ -166,12 +153,15 @@ def test_node_without_data_forms_no_cluster_of_its_own(three: ManagedCluster) ->
     waits = until(lambda: log(three["b"], "etcd.member_waiting"), within_s=30)
     assert "says that it has no data yet" in waits[-1]["reason"]
     three["a"].start()
-    time.sleep(2)
+    until(three["a"].status, within_s=30)
     status = three["b"].status()
     assert status is not None
     assert not status["nodes"]["b"]["ready"], "a alone is no majority of those who have the data"
     three["w"].start()
     three.wait_members("a", "b", "w")
+    after = {member.name: member.id for member in three.members("a").members}
+    assert {name for name in "abw" if after[name] == members[name]} == {"a", "w"}
+    assert three.wait_group("g", state="online", owner=None, timeout_s=15)["generation"] >= generation
 
 
 # --- another configuration --------------------------------------------------------------------------------------
@@ -206,14 +196,13 @@ def test_voters_follow_the_configuration() -> None:
         restart(*five[:3])
         cluster.wait_members(*five[:3])
         write(five)
-        restart("d", "e")
-        restart("a", "b", "c")
+        restart("a", "d", "e")
         cluster.wait_members(*five)
         assert not any(member.learner for member in cluster.members("a").members)
         for name in ("d", "e"):
             cluster[name].terminate()
         write(five[:3])
-        restart("a", "b", "c")
+        restart("a")
         until(lambda: {member.name for member in cluster.members("a").members} == set(five[:3]), within_s=30)
         until(lambda: removed() == {"d", "e"})
         settled(cluster, settled_owner(cluster))

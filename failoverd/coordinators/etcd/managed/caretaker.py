@@ -82,8 +82,8 @@ class Caretaker:
         """Raises ``Unanswered``."""
         now = self._clock.now()
         if self._pending or now >= self._members_at:
-            self._members_at = now + MEMBERS_S
             await self._attend_members()
+            self._members_at = now + (LOOK_S if self.owner.departing else MEMBERS_S)
         if self._led_since is not None and now - self._led_since >= LED_S and now >= self._tidy_at:
             self._tidy_at = now + TIDY_S
             await self._tidy()

@@ -32,7 +32,8 @@ GOOD_RUN_S = 30.0
 UPKEEP_S = 10.0
 """How often certificates and the size of the log are looked at: mostly, a look at the clock."""
 RETIRE_S = 5.0
-PATIENCE_S = 5.0
+AGAIN_S = 2.0
+PATIENCE_S = 3.0
 """How long a node waits for others before it says so: they may be starting too."""
 TELL_EVERY_S = 30.0
 
@@ -107,7 +108,7 @@ class ManagedEtcd:
                 return await to_thread.run_sync(ownership.take_over, self.layout)
             except CannotRun as error:
                 self._cannot(str(error))
-                await self._pause(BACKOFF_S[-1])
+                await self._pause(AGAIN_S)
 
     async def _keep(self, owner: Owner) -> None:
         try:
