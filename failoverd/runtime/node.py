@@ -50,8 +50,8 @@ DEBOUNCE_S = 0.01
 """Changes of components are judged together within this time; news of placements and peers at once."""
 IDLE_S = 10.0
 """Although nothing has changed: what counts times without a deadline in the view is looked at this often at least."""
-TOGETHER_S = 0.002
-BURST_S = 0.006
+TOGETHER_S = 0.004
+BURST_S = 0.012
 """Releases are sent at once, but in a storm of them no more often than every ``TOGETHER_S`` (in the long run: what was
 not used of ``BURST_S`` may be): to say and to hear each alone would delay them all."""
 SEND_PAUSE_S = 0.02
