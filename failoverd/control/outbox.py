@@ -1,7 +1,6 @@
 """What waits to be sent to one client: bounded, and what is lost is counted, but never the final document."""
 
 from collections import deque
-from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -33,9 +32,9 @@ class Outbox:
             self._lost += 1
         self._news.set()
 
-    def finish(self, final: Mapping[str, Any]) -> None:
-        """The final document goes out behind the updates that still wait."""
-        self._final = line(final)
+    def finish(self, final: bytes) -> None:
+        """The final line goes out behind the updates that still wait."""
+        self._final = final
         self._news.set()
 
     async def take(self) -> bytes:

@@ -129,13 +129,13 @@ class ControlServer:
             pass
         request.cancel()
 
-    async def _answer(self, command: str, params: Mapping[str, Any], caller: Caller, outbox: Outbox) -> dict[str, Any]:
+    async def _answer(self, command: str, params: Mapping[str, Any], caller: Caller, outbox: Outbox) -> bytes:
+        """The final line."""
         try:
             data = await self._handler.handle(command, params, caller, outbox.update)
-            line(data)
+            return line({"type": "result", "data": data})
         except Exception as error:  # noqa: BLE001 (a defect in one command must end that request only; it is logged)
-            return self._error(command, caller, error)
-        return {"type": "result", "data": data}
+            return line(self._error(command, caller, error))
 
     def _error(self, command: str, caller: Caller, error: Exception) -> dict[str, Any]:
         leaves = list(_leaves(error))

@@ -51,11 +51,14 @@ LEARNED_EVERY_S = 5.0
 LAST_WORDS_S = 1.0
 """For what is not on disk yet of the incident records."""
 GC_THRESHOLDS = (20_000, 20, 50)
-"""gc.set_threshold(): objects allocated more than freed, then how many collections of the younger generation."""
+"""gc.set_threshold(): objects allocated more than freed, then how many collections of the younger generation. Seldom,
+so that it does not step in between every few steps of a handover: hardly anything here is ever part of a cycle, and
+what is may wait."""
 
 
 def main(path: Path) -> int:
     """Be the daemon until told to stop. Raises ``ConfigError`` and other ``FailoverdError`` before it is up."""
+    gc.set_threshold(*GC_THRESHOLDS)
     types = agent_types()
     config = load(path, types)
     with contextlib.suppress(OSError):  # needs a privilege; without it a loaded machine delays us more
@@ -204,10 +207,8 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
 
 
 def _tidy_memory() -> None:
-    """Keep the garbage collector from walking what start-up left behind, and from stepping in between every few steps
-    of a handover: hardly anything here is ever part of a cycle, and what is may wait."""
+    """Keep the garbage collector from walking what start-up left behind."""
     gc.freeze()  # without a collection before it: that would hold up a heartbeat for longer than it may be late
-    gc.set_threshold(*GC_THRESHOLDS)
 
 
 # --- around the node ------------------------------------------------------------------------------------------

@@ -21,10 +21,15 @@ async def inline(work: Callable[[], Any]) -> Any:
 
 async def handover_document(book: HandoverBook, handover: Handover, now: float, offload: Offload) -> dict[str, Any]:
     """``now``: the clock of the node whose book it is."""
+    if handover.document is not None:
+        return handover.document
+    final = not handover.running
     plan = book.planner(handover) if handover.plan is None else None
     known = replace(handover, steps={step: [replace(each) for each in runs] for step, runs in handover.steps.items()})
     document, made = await offload(lambda: _build(known, plan, now, book.group))
     handover.plan = handover.plan or made
+    if final:  # nothing is added to it any more
+        handover.document = document
     return dict(document)
 
 

@@ -59,6 +59,8 @@ class Handover:
     steps: dict[Step, list[Timed]] = field(default_factory=dict)
     plan: Plan | None = None
     measured: Numbers | None = None
+    document: dict[str, Any] | None = None
+    """As it is shown, once it does not run any more."""
     over: anyio.Event = field(default_factory=anyio.Event)
     """Set when it does not run any more."""
 

@@ -180,10 +180,11 @@ def _refusals(view: View, group: GroupView) -> dict[str, str]:
 def _components(node: Node, name: str) -> dict[str, dict[str, Any]]:
     board, now = node.groups[name].board, node.clock.now()
     found: dict[str, dict[str, Any]] = {}
+    told = {where: reasons_there(node, name, where) for where in board.elsewhere}
     for component, states in node.announcer.states(name).items():
         found[component] = {}
         for where, state in states.items():
-            reason = reasons_there(node, name, where).get(component, "")
+            reason = told[where].get(component, "") if where in told else ""
             found[component][where] = {"state": state.value, "since": None, "reason": reason}
         local = board.locals[component]
         waits = "" if board.at_rest(component) else waiting_for(board.situation(component))
