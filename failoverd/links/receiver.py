@@ -14,7 +14,7 @@ in the coordinator names, which is for the decision to compare.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -170,6 +170,8 @@ def _deliver(header: Header, stream: _Stream, body: bytes, *, at: float, arrived
         state = decode(body)
         if isinstance(state, Drop):
             return state
+        if stream.state is not None and state.groups == stream.state.groups:
+            state = replace(state, groups=stream.state.groups)  # whoever looked at them need not do so again
         stream.newest, stream.state = header.sequence, state
     if stream.state is None:
         return Drop.MALFORMED

@@ -5,6 +5,7 @@ peers' i-th. Peers are known from the configuration alone: no address is learned
 looked up in a thread, again and again, so that a peer whose name cannot be resolved yet delays nothing.
 """
 
+import asyncio
 import errno
 import socket
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ import anyio
 import anyio.lowlevel
 import anyio.to_thread
 
+from failoverd.bell import Bell
 from failoverd.domain.model import NodeSpec
 from failoverd.domain.report import PeerState
 from failoverd.errors import StartupError
@@ -200,10 +202,18 @@ class UdpTransport:
             self._close_replaced()
 
     async def _receive(self, link: _Link, deliver: Callable[[Received], None]) -> None:
-        while True:
-            await anyio.wait_readable(link.socket)
-            self._read_batch(link, deliver)
-            await anyio.lowlevel.checkpoint()
+        """One reader for as long as the link is there: to register it anew for each datagram would cost two calls of
+        the kernel more than to read the datagram."""
+        loop, readable = asyncio.get_running_loop(), Bell()
+        loop.add_reader(link.socket, readable.ring)
+        try:
+            while True:
+                seen = readable.count
+                self._read_batch(link, deliver)
+                await anyio.lowlevel.checkpoint()
+                await readable.beyond(seen)
+        finally:
+            loop.remove_reader(link.socket)
 
     def _read_batch(self, link: _Link, deliver: Callable[[Received], None]) -> None:
         for _ in range(BATCH):

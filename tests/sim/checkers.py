@@ -74,7 +74,7 @@ class Checkers:
 
     def _online(self, part: Part) -> None:
         others = [p for p in self.site.parts.values() if (p.group, p.name) == (part.group, part.name) and p is not part]
-        if part.exclusive and (twice := [p.node for p in others if p.online]):
+        if part.exclusive and (twice := [p.node for p in others if p.claims]):
             self.world.broken(NEVER_TWICE, f"{part.key} begins its online while it is online on {', '.join(twice)}")
         needed = [p for p in self.site.of_group(part.node, part.group) if p.name in part.depends_on]
         if missing := [p.name for p in needed if p.told is not Told.ONLINE]:
@@ -127,7 +127,7 @@ class Checkers:
         if old is not None and new["owner"] != old["owner"] and new["generation"] <= old["generation"]:
             self.world.broken(GENERATIONS, f"{group}: owner changed at generation {old['generation']}")
         for part in self.site.parts.values():
-            if part.group == group and part.exclusive and part.online and part.node not in new["holders"]:
+            if part.group == group and part.claims and part.node not in new["holders"]:
                 self.world.broken(HOLDERS, f"{node} wrote holders {new['holders']} while {part.key} is online")
 
     def _member(self, by: str, name: str, new: dict[str, Any]) -> None:
@@ -135,7 +135,7 @@ class Checkers:
         tenure.waived = new["state"] == "away"
         if new["state"] in {"left", "fenced"}:
             for part in self.site.of_node(name):
-                if part.exclusive and part.online:
+                if part.claims:
                     self.world.broken(EXPIRED, f"{by} marked {name} {new['state']} while {part.key} is online")
 
     # --- leases -------------------------------------------------------------------------------------------------
@@ -162,6 +162,6 @@ class Checkers:
             return
         if tenure.waived:
             return
-        left = [part for part in self.site.of_node(node) if part.online and part.exclusive]
+        left = [part for part in self.site.of_node(node) if part.claims]
         if left:
             self.world.broken(EXPIRED, f"{', '.join(p.key for p in left)} at the end of the lease")

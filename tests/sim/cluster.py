@@ -25,6 +25,8 @@ OPERATOR = Caller(pid=1, uid=0, gid=0)
 STOP_PATIENCE_S = 8.0
 """With a lease of three seconds, as the next."""
 RESPAWN_S = 1.0
+SUCCESSION_S = (0.02, 0.3)
+"""From the end of a guard until its successor has been told everything."""
 """After which the service manager starts a daemon again that ended with an error."""
 
 
@@ -97,6 +99,9 @@ class Cluster:
             return
         self.world.note(node, "crash")
         self._bury(daemon)
+        if self.guards[node].gone:  # nobody would take anything down any more: the watchdog resets the machine
+            self._boots[node] += 1
+            self.site.wipe(node, "watchdog")
 
     def _bury(self, daemon: Daemon) -> None:
         daemon.end()
@@ -123,9 +128,37 @@ class Cluster:
         daemon = self.daemons.get(node)
         if daemon is None:
             return
+        if self.guards[node].gone:
+            self._guard_is_back(node, daemon)
         self.world.note(node, "pause", seconds=seconds)
         daemon.pause(self.world.now + seconds)
         self._stood_still[node] = max(daemon.paused_until, self._stood_still.get(node, 0.0))
+
+    def slow(self, node: str, seconds: float, lag_s: float) -> None:
+        """The daemon runs, but each round of its event loop takes so long."""
+        daemon = self.daemons.get(node)
+        if daemon is None:
+            return
+        self.world.note(node, "slow", seconds=seconds, lag_s=lag_s)
+        daemon.loop.lag_s = lag_s
+        until = self.world.now + seconds
+        self._stood_still[node] = max(until, self._stood_still.get(node, 0.0))
+        self.world.at(until, daemon.loop.keep_up)
+
+    def guard_dies(self, node: str) -> None:
+        """The guard ends, and its daemon starts another, which is told everything anew."""
+        daemon, machine = self.daemons.get(node), self.guards[node]
+        if daemon is None or daemon.paused_until > self.world.now or daemon.loop.lag_s or machine.gone:
+            return  # two that fail at once are what the watchdog is for
+        self.world.note(node, "guard.dies")
+        machine.reset()
+        machine.gone = True
+        self.world.after(self.world.random.uniform(*SUCCESSION_S), self._guard_is_back, node, daemon)
+
+    def _guard_is_back(self, node: str, daemon: Daemon) -> None:
+        self.guards[node].gone = False
+        if daemon.alive:
+            daemon.guard.tell_anew()
 
     def stop(self, node: str) -> None:
         """An orderly stop of the daemon."""
@@ -188,8 +221,11 @@ class Cluster:
 
     # --- agents and components ------------------------------------------------------------------------------------
 
-    def agents_are(self, fail: dict[str, float] | None = None, hang: dict[str, float] | None = None) -> None:
-        self.world.note("world", "agents", fail=fail, hang=hang)
+    def agents_are(
+        self, fail: dict[str, float] | None = None, hang: dict[str, float] | None = None, lie: float = 0.0
+    ) -> None:
+        self.world.note("world", "agents", fail=fail, hang=hang, lie=lie)
+        self.site.behaviour.lie = lie
         self.site.behaviour.fail = {Action(action): share for action, share in (fail or {}).items()}
         self.site.behaviour.hang = {Action(action): share for action, share in (hang or {}).items()}
 
@@ -247,6 +283,7 @@ class Cluster:
             if daemon.paused_until > self.world.now:
                 self._stood_still[name] = daemon.paused_until = self.world.now
                 daemon.go_on()
+            daemon.loop.keep_up()
         self.boot_all()
         self.by_hand()
 
@@ -255,6 +292,9 @@ class Cluster:
         if not self.scenario.by_hand:
             return
         for part in self.site.parts.values():
+            if part.ghost and part.online and part.operation is None:
+                part.online = part.ghost = False
+                self.world.note(part.node, "by_hand", part=part.key)
             daemon = self.daemons.get(part.node)
             local = daemon and daemon.node.groups[part.group].board.locals.get(part.name)
             if local and local.state is ComponentState.STUCK and part.online and part.operation is None:

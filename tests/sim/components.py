@@ -34,10 +34,17 @@ class Part:
     """From the begin of an online operation until it is surely gone."""
     healthy: bool = True
     told: Told = Told.NOTHING
+    ghost: bool = False
+    """Its agent said that it is offline, and it was not: what that comes to is the agent's fault."""
     offline_failed: bool = False
     """The latest operation was an offline that did not succeed."""
     cleans_failed: int = 0
     operation: "Operation | None" = None
+
+    @property
+    def claims(self) -> bool:
+        """Whether it is online and nobody else's may be, as far as its agent tells the truth."""
+        return self.online and self.exclusive and not self.ghost
 
     @property
     def key(self) -> str:
@@ -50,6 +57,8 @@ class Behaviour:
 
     fail: dict[Action, float] = field(default_factory=dict)
     hang: dict[Action, float] = field(default_factory=dict)
+    lie: float = 0.0
+    """The share of offlines that say done, and leave the component running."""
     spread: float = 0.3
     """Operations take their usual time, more or less by this share."""
 
@@ -140,7 +149,7 @@ class SimAgent:
     def _look(self) -> Probe:
         part = self._part
         idle = part.operation is None
-        if not part.online:
+        if not part.online or (part.ghost and part.told is Told.ABSENT):
             if idle:
                 part.told = Told.ABSENT
             return Probe(presence=Presence.OFFLINE, detail="not there")
@@ -183,7 +192,7 @@ class SimAgent:
         part.operation = operation
         part.told = Told.ONLINING if action is Action.ONLINE else Told.OFFLINING
         if action is Action.ONLINE:
-            part.online = True
+            part.online, part.ghost = True, False
         done: asyncio.Future[None] = self._loop.create_future()
         operation.release = lambda: self._released(done)
         site.world.after(duration, self._finish, operation)
@@ -208,6 +217,10 @@ class SimAgent:
             return Operation(action, Outcome.FAILED, self._left_behind(action)), duration * rng.random()
         return Operation(action, Outcome.DONE, action is Action.ONLINE), duration
 
+    def _lies(self) -> bool:
+        share = self._site.behaviour.lie
+        return share > 0 and self._site.world.random.random() < share
+
     def _left_behind(self, action: Action) -> bool:
         """By an operation that did not succeed. An agent never says that something is gone which is not."""
         return (
@@ -227,7 +240,10 @@ class SimAgent:
             return
         operation.over = True
         part.operation = None
-        part.online = operation.online_after
+        part.online, part.ghost = operation.online_after, False
+        if operation.action is Action.OFFLINE and not part.online and self._lies():
+            part.online = part.ghost = True
+            self._site.world.note(part.node, "lie", part=part.key)
         part.healthy = part.healthy or operation.outcome is Outcome.DONE
         ok = operation.outcome is Outcome.DONE
         part.offline_failed = operation.action is Action.OFFLINE and not ok

@@ -21,6 +21,8 @@ class MachineGuard:
         self._fires_at = -1.0
         self._waits = False
         """For a time that has been set."""
+        self.gone = False
+        """It has ended, and its successor has not been told anything yet."""
         self.fired = 0
 
     def reset(self) -> None:
@@ -55,7 +57,7 @@ class MachineGuard:
 
     def _left(self) -> list[str]:
         parts = self._site.of_node(self._node)
-        return sorted(p.key for p in parts if (p.group, p.name) in self.armed and p.online and p.exclusive)
+        return sorted(p.key for p in parts if (p.group, p.name) in self.armed and p.claims)
 
     def _kill(self, fires_at: float) -> None:
         if self._fires_at == fires_at:
@@ -67,7 +69,19 @@ class SimGuard:
 
     def __init__(self, machine: MachineGuard, world: World) -> None:
         self._machine, self._world = machine, world
+        self._told: set[tuple[str, str]] = set()
+        self._fires_at = -1.0
         self.dead = False
+
+    def tell_anew(self) -> None:
+        """The machine has another guard: it is told of all that the former one was."""
+        self._machine.armed |= self._told
+        if self._fires_at > 0:
+            self._machine.extend(self._fires_at)
+
+    @property
+    def _reached(self) -> bool:
+        return not self.dead and not self._machine.gone
 
     async def arm(self, group: str, component: str, will: Will | None) -> None:
         del will
@@ -79,26 +93,32 @@ class SimGuard:
     def _arm(
         self, group: str, component: str, loop: asyncio.AbstractEventLoop, answered: "asyncio.Future[None]"
     ) -> None:
-        if not self.dead:
+        if self._machine.gone:
+            self._world.after(ANSWER_S[1], self._arm, group, component, loop, answered)
+        elif not self.dead:
+            self._told.add((group, component))
             self._machine.armed.add((group, component))
             loop.call_soon(_answer, answered)
 
     async def hold(self, group: str, component: str, will: Will | None) -> None:
         del will
-        if not self.dead:
+        self._told.add((group, component))
+        if self._reached:
             self._machine.armed.add((group, component))
 
     def disarm(self, group: str, component: str) -> None:
-        if not self.dead:
+        self._told.discard((group, component))
+        if self._reached:
             self._machine.armed.discard((group, component))
 
     def extend(self, fires_at: float, ends: float) -> None:
         del ends
-        if not self.dead:
+        self._fires_at = max(self._fires_at, fires_at)
+        if self._reached:
             self._machine.extend(fires_at)
 
     def retain(self, known: Collection[tuple[str, str]]) -> None:
-        if not self.dead:
+        if self._reached:
             self._machine.armed &= set(known)
 
     async def dismiss(self) -> None:

@@ -182,6 +182,24 @@ def reload(m: Maker, at: float) -> None:
         m.do(m.rng.uniform(at, later), "reload", node=node, group=group, max_moves=m.rng.choice((3, 50)))
 
 
+def long_pause(m: Maker, at: float) -> None:
+    """A node stands still until its lease has run out, and a little longer."""
+    m.do(at, "pause", node=m.node(), seconds=m.between(3.3, 5.0))
+
+
+def slow_loop(m: Maker, at: float) -> None:
+    m.do(at, "slow", node=m.node(), seconds=m.while_s(), lag_s=m.dead_after_s * m.rng.choice((0.001, 0.01, 0.05)))
+
+
+def guard_death(m: Maker, at: float) -> None:
+    m.do(at, "guard_dies", node=m.node())
+
+
+def lies(m: Maker, at: float) -> None:
+    m.do(at, "agents_are", lie=m.rng.choice((0.1, 0.5)))
+    m.do(at + m.while_s(), "agents_are")
+
+
 KINDS: tuple[Kind, ...] = (
     switch,
     flip,
@@ -203,6 +221,10 @@ KINDS: tuple[Kind, ...] = (
     die,
     everything_out,
     reload,
+    long_pause,
+    slow_loop,
+    guard_death,
+    lies,
 )
 
 

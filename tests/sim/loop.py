@@ -183,6 +183,10 @@ class SimLoop(asyncio.BaseEventLoop):
             self._halted = False
             self._world.due.append(self)
 
+    def keep_up(self) -> None:
+        """It is not slow any more."""
+        self.lag_s = 0.0
+
     def drain(self) -> None:
         """Run until there is nothing more to do at this time (one round of it, where the loop is slow)."""
         if self._halted or self._ended:

@@ -83,6 +83,7 @@ class World:
     def run_until(self, end: float) -> None:
         """Let everything happen that is due by ``end``: each event, and whatever it makes the daemons do at once."""
         queue, due = self._queue, self.due
+        self.at(self.now, _nothing)  # what was done between two runs has made daemons ready
         while queue and queue[0][0] <= end:
             when, _, action, args = heappop(queue)
             self.now = max(self.now, when)
@@ -97,6 +98,10 @@ class World:
     def stop_if_broken(self) -> None:
         if self.violation is not None:
             raise Broken(self.violation)
+
+
+def _nothing() -> None:
+    """Happens."""
 
 
 def digest_of(trace: Iterable[Entry]) -> str:
