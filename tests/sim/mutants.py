@@ -105,7 +105,7 @@ MUTATIONS = (
         "if True:\n            self._went",
     ),
     Mutation(
-        "the guard is not told", "runtime/component.py", "await guard.arm(group, self.name, self._will())", "pass"
+        "the guard is not told", "runtime/component.py", "await guard.arm(group, self.name, will)", "pass"
     ),
 )
 
