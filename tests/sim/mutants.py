@@ -104,9 +104,7 @@ MUTATIONS = (
         "if found.presence is Presence.OFFLINE:\n            self._went",
         "if True:\n            self._went",
     ),
-    Mutation(
-        "the guard is not told", "runtime/component.py", "await guard.arm(group, self.name, will)", "pass"
-    ),
+    Mutation("the guard is not told", "runtime/component.py", "await guard.arm(group, self.name, will)", "pass"),
 )
 
 
