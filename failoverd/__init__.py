@@ -8,7 +8,7 @@ Imports run one way, downwards:
    beats, ``lease_keeper`` renews, ``mirror`` follows the coordinator, ``actor`` writes, ``daemon`` adds this machine;
 3. adapters, which do not know each other: ``agents`` (what can be a component), ``spawner`` (starts commands from a
    process of its own), ``guard`` (takes components down when the daemon cannot), ``coordinators`` (compare-and-swap
-   stores), ``links`` (heartbeats over UDP), ``control`` (the control socket);
+   stores), ``links`` (heartbeats over UDP), ``fencing`` (switches dead nodes off), ``control`` (the control socket);
 2. edges: ``ports`` (protocols of everything above and below), ``config`` (YAML to frozen values, or every fault with
    its place), ``wire`` and ``records`` (bytes), ``log`` (the catalogue of events), ``kernel`` (netlink and mounts),
    ``clock``, ``procfs``, ``errors``, ``bell`` and ``pace`` (what coroutines

@@ -13,9 +13,13 @@ from typing import Any, Protocol, runtime_checkable
 
 from pydantic import BaseModel
 
+from failoverd.domain.fence_record import FenceLevel
 from failoverd.domain.model import Action, HealthCheck, NodeSpec
 from failoverd.domain.report import PeerState
 from failoverd.log.catalogue import Event
+
+LINE_CHARS_MAX = 200
+"""Of a line that a command printed, as it is shown in one line of ours."""
 
 
 class Clock(Protocol):
@@ -186,6 +190,10 @@ class RunRequest:
     cwd: str | None = None
     user: str | None = None
     group: str | None = None
+    input: str | None = field(default=None, repr=False)
+    """What it reads from its standard input (None: nothing). Never shown: it may hold a password."""
+    leave_nothing: bool = False
+    """What it leaves behind in its process group is killed when it ends."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,6 +205,30 @@ class RunResult:
     output: str = ""
     """The last bytes of stdout and stderr together, decoded, bounded."""
     truncated: bool = False
+
+    @property
+    def how(self) -> str:
+        """How it ended, in one line, with the last line that it printed."""
+        if self.timed_out and self.exit_status is None and self.signal is None:
+            why = "it waits for something in the kernel (storage that does not answer?)"
+            how = f"timed out and could not be killed: {why}"
+        elif self.timed_out:
+            how = "timed out and was ended"
+        elif self.signal is not None:
+            how = f"ended by signal {self.signal}"
+        else:
+            how = f"exit status {self.exit_status}"
+        last = last_line(self.output)
+        return f"{how}: {last}" if last else how
+
+
+def last_line(output: str) -> str:
+    """The last line with something in it, fit for one line of a log."""
+    for line in reversed(output.splitlines()):
+        text = "".join(char if char.isprintable() else " " for char in line).strip()
+        if text:
+            return text[:LINE_CHARS_MAX]
+    return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -490,6 +522,36 @@ class Guard(Protocol):
     async def dismiss(self) -> None:
         """Everything is in good order without it: nothing is online here, or the cluster knows that it was left
         running. Returns within two seconds."""
+
+
+# --- fencing --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """What came of one attempt to switch a node off."""
+
+    off: bool
+    """Its devices have confirmed that it is off. Whatever is not known for certain is False."""
+    agent: str
+    detail: str = ""
+    """One line for the operator."""
+    output: str = ""
+    """The last part of what the agents printed, bounded, without the secrets that they were given."""
+
+
+class Fencer(Protocol):
+    """The fence devices of the cluster's nodes, as far as this node can use them."""
+
+    def levels(self, node: str) -> tuple[FenceLevel, ...]:
+        """In the order in which they are to be tried; empty: the node cannot be switched off from here."""
+
+    async def prepare(self, node: str) -> None:
+        """The node is suspected: do beforehand what changes nothing. Never fails."""
+
+    async def off(self, node: str, level: int) -> Shot:
+        """One attempt with one of ``levels``, within its ``attempt_s``. Never raises for a device's fault. When
+        cancelled, the agent is ended before it returns."""
 
 
 # --- the log --------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json, to_json
 
+from failoverd.domain.fence_record import FenceRecord, record_faults
 from failoverd.domain.holds import Clearance, Hold, HoldKind, Subject
 from failoverd.domain.placement import Fault, Lease, Member, Placement
 from failoverd.errors import CoordinatorCorrupt
@@ -22,11 +23,11 @@ VERSION = 1
 VALUE_BYTES_MAX = 64 * 1024
 REASON_CHARS_MAX = 1000
 
-Record = Placement | Member | Lease | Fault | Hold | Clearance
-R = TypeVar("R", Placement, Member, Lease, Fault, Hold, Clearance)
+Record = Placement | Member | Lease | Fault | Hold | Clearance | FenceRecord
+R = TypeVar("R", Placement, Member, Lease, Fault, Hold, Clearance, FenceRecord)
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {
-    kind: TypeAdapter(kind) for kind in (Placement, Member, Lease, Fault, Hold, Clearance)
+    kind: TypeAdapter(kind) for kind in (Placement, Member, Lease, Fault, Hold, Clearance, FenceRecord)
 }
 
 
@@ -41,6 +42,7 @@ class Kind(StrEnum):
     FREEZE = "freeze"
     DRAIN = "drain"
     CLEAR = "clear"
+    FENCE = "fence"
 
     @property
     def prefix(self) -> str:
@@ -62,6 +64,7 @@ _RECORDS: dict[Kind, type[Record]] = {
     Kind.FREEZE: Hold,
     Kind.DRAIN: Hold,
     Kind.CLEAR: Clearance,
+    Kind.FENCE: FenceRecord,
 }
 
 
@@ -112,6 +115,10 @@ _HOLD_PREFIXES: dict[HoldKind, str] = {
 }
 
 
+def fence_key(node: str) -> str:
+    return f"{Kind.FENCE.prefix}{_named(node)}"
+
+
 def parse_key(key: str) -> Key | None:
     """The reverse of the functions above; None for a key of a kind that this version does not know.
 
@@ -147,6 +154,7 @@ _FORMS: dict[Kind, str] = {
     Kind.FREEZE: "freeze/<group, node or all>/<name>",
     Kind.DRAIN: "drain/<node>",
     Kind.CLEAR: "clear/<group>",
+    Kind.FENCE: "fence/<node>",
 }
 
 
@@ -225,6 +233,8 @@ def _faults(record: Record) -> Iterator[str]:
         case Fault():
             if not record.component:
                 yield "component: must not be empty"
+        case FenceRecord():
+            yield from record_faults(record)
 
 
 def _placement_faults(record: Placement) -> Iterator[str]:

@@ -19,7 +19,6 @@ PREFIX = "FAILOVERD_"
 _HANDED_ON = ("LANG", "LC_ALL", "TZ", "TMPDIR")
 """Beside PATH and HOME: what a command gets of the daemon's own environment."""
 
-_SHOWN_MAX = 200
 _SIMPLE_WORD = re.compile(r"[A-Za-z0-9_@%+:,./-]+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SHELL_WORDS = frozenset(
@@ -160,22 +159,4 @@ def place_of(key: str, command: list[str] | str) -> tuple[str | int, ...]:
 
 def describe(result: RunResult) -> str:
     """How a command ended, in one line, with the last line that it printed."""
-    if result.timed_out and result.exit_status is None and result.signal is None:
-        how = "timed out and could not be killed: it waits for something in the kernel (storage that does not answer?)"
-    elif result.timed_out:
-        how = "timed out and was ended"
-    elif result.signal is not None:
-        how = f"ended by signal {result.signal}"
-    else:
-        how = f"exit status {result.exit_status}"
-    last = last_line(result.output)
-    return f"{how}: {last}" if last else how
-
-
-def last_line(output: str) -> str:
-    """The last line with something in it, fit for one line of a log."""
-    for line in reversed(output.splitlines()):
-        text = "".join(char if char.isprintable() else " " for char in line).strip()
-        if text:
-            return text[:_SHOWN_MAX]
-    return ""
+    return result.how

@@ -152,6 +152,22 @@ def offline(
     return carry_out(where, "offline", {"group": group}, wait=wait, timeout_s=timeout, as_json=as_json)
 
 
+@app.command("confirm-off")
+@guarded
+def confirm_off(
+    node: Annotated[str, typer.Argument(metavar="NODE", help="The node that is off.")],
+    *,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    as_json: AsJson = False,
+    config: Config = DEFAULT_CONFIG,
+    run_dir: RunDir = None,
+) -> int:
+    """Give your word that a node is off, so that what it had may be taken over. The last resort."""
+    from failoverd.cli.confirm_off import carry_out
+
+    return carry_out(find(run_dir, config), node, yes=yes, as_json=as_json)
+
+
 @app.command()
 @guarded
 def freeze(

@@ -11,10 +11,11 @@ from failoverd.config.fault import Fault
 from failoverd.config.reader import check as check_config
 from failoverd.config.reader import load
 from failoverd.config.schema import schema as config_schema
+from failoverd.fencing.metadata import inspect
 
 
 def check(config: Path, *, as_json: bool) -> int:
-    report = check_config(config, agent_types(), closely=True)
+    report = check_config(config, agent_types(), closely=True, inspect=inspect)
     if as_json:
         print_json({"version": 1, "faults": _places(report.faults), "warnings": _places(report.warnings)})
     else:

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from failoverd.cli.etcd_view import etcd_line, etcd_notes
+from failoverd.cli.fence_view import shots
 from failoverd.cli.words import PLAIN_COMPONENT_STATES, Document, counted, on_nodes, plain, seconds, style, word
 
 
@@ -15,6 +16,11 @@ def overview(document: Document) -> RenderableType:
     etcd = document.get("etcd")
     head = [_headline(document)] if etcd is None else [_headline(document), etcd_line(etcd)]
     parts: list[RenderableType] = [*head, Text(), _nodes(document), Text(), _groups(document)]
+    if fenced := shots(document):
+        made = table("fenced", "when", "by", "with", "took", "result", "why")
+        for row in fenced:
+            made.add_row(*row)
+        parts += [Text(), made]
     notes = list(_notes(document))
     if notes:
         parts += [Text(), Text("Not plain:", style="bold"), *notes]

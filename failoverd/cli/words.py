@@ -38,6 +38,8 @@ STYLES = {
     "blocked": "bold red",
     "stuck": "bold red",
     "failed": "bold red",
+    "shooting": "bold red",
+    "withdrawn": "yellow",
 }
 PLAIN_COMPONENT_STATES = frozenset({"online", "offline"})
 _SEVERITY = ("stuck", "faulted", "unknown", "offlining", "onlining", "online", "offline")

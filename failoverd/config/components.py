@@ -21,7 +21,6 @@ from failoverd.domain.model import (
     Expected,
     HandoverMode,
     MonitorPolicy,
-    OnOfflineFailure,
     RestartPolicy,
     Timeouts,
 )
@@ -185,8 +184,6 @@ def warn_of(draft: Draft, *, here: bool, self_stop_s: float | None, findings: Fi
             findings.fault(draft.tree.value_mark("type"), f"component '{draft.name}': {why}")
         for path, message in draft.agent.warnings(draft.params):
             findings.warn(_agent_place(draft.tree, path), f"component '{draft.name}': {message}")
-    if draft.component.on_offline_failure is OnOfflineFailure.FENCE:
-        findings.warn(draft.tree.value_mark("on_offline_failure"), "'on_offline_failure: fence' is not yet acted on")
     offline_s = draft.component.expect.offline_s
     if offline_s is not None and self_stop_s is not None and offline_s > self_stop_s / 2:
         findings.warn(

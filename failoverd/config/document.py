@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from failoverd.config.checks import CheckKeys
-from failoverd.config.settings import OnMemberStop
+from failoverd.config.settings import FenceConfirm, OnMemberStop
 from failoverd.config.types import Budget, Count, Duration, Keys, PerDuration, PositiveDuration
 from failoverd.domain.lease import LeaseAction
 from failoverd.domain.model import (
@@ -147,14 +147,41 @@ class EtcdKeys(Keys):
         return self
 
 
-class FenceKeys(Keys):
-    """A device that can make sure that a node has nothing online; several are used together, in order."""
+_AGENT = r"^/?[A-Za-z0-9_./-]+$"
+_PARAMETER = r"^[A-Za-z_][A-Za-z0-9_.-]*$"
+FENCE_SECRETS = ("password", "passwd", "secret_key", "snmp_priv_passwd", "token")
+"""Parameters of fence agents that may be given as NAME_file instead: the file's one line is the value."""
 
-    agent: Annotated[str, Field(min_length=1)]
-    """A fence agent, as fence_ipmilan."""
-    params: dict[str, str | int | bool] = Field(default_factory=dict)
+
+def _parameters(value: dict[str, str | int | bool]) -> dict[str, str | int | bool]:
+    for name, given in value.items():
+        if not re.fullmatch(_PARAMETER, name):
+            raise ValueError(f"{name[:40]!r} cannot be the name of a parameter")
+        if name in ("action", "option"):
+            raise ValueError(f"{name} is what failoverd itself says to the agent: leave it out")
+        if isinstance(given, str) and not given.isprintable():
+            raise ValueError(f"{name} must be one line of text")
+    for name in FENCE_SECRETS:
+        if name in value and f"{name}_file" in value:
+            raise ValueError(f"{name} and {name}_file are the same parameter: give one of them")
+    return value
+
+
+class FenceKeys(Keys):
+    """A device that can make sure that a node has nothing online, used through a fence agent."""
+
+    agent: Annotated[str, Field(min_length=1, pattern=_AGENT)]
+    """A fence agent, as fence_ipmilan: a program in PATH, or its full path."""
+    params: Annotated[dict[str, str | int | bool], AfterValidator(_parameters)] = Field(default_factory=dict)
+    """What the agent is told, as its manual page names it; password_file names a file that holds the password."""
     timeout: PositiveDuration = 60.0
-    """(default 60s)"""
+    """How long one call of the agent may take (default 60s)."""
+    retries: Annotated[int, Field(ge=0, le=20)] = 1
+    """How often it is tried again after it did not confirm (default 1)."""
+    delay: Duration = 0.0
+    """How long to wait before the first attempt (default 0s)."""
+    confirm: Annotated[FenceConfirm, Lax] = FenceConfirm.AGENT
+    """agent: its off confirms by itself, as fence agents must (default); status: ask its status after its off."""
 
 
 class MonitorKeys(Keys):

@@ -10,10 +10,18 @@ from failoverd.config.document import GroupKeys
 from failoverd.config.examination import Examination
 from failoverd.config.fault import Mark
 from failoverd.config.findings import Findings
-from failoverd.config.messages import suggest
+from failoverd.config.messages import listed, suggest
 from failoverd.config.tree import Entry, Map, Scalar, Seq, Tree, is_null, mappings, strings
 from failoverd.domain.graph import find_cycle
-from failoverd.domain.model import Group, GroupMode, NodeSpec, PlacementPolicy, Requirement, Role
+from failoverd.domain.model import (
+    Group,
+    GroupMode,
+    NodeSpec,
+    OnOfflineFailure,
+    PlacementPolicy,
+    Requirement,
+    Role,
+)
 from failoverd.ports import AgentType
 
 _CYCLES_MAX = 10
@@ -30,6 +38,8 @@ class Context:
     """As written, the malformed ones too, so that a fault in a node makes no second one where it is named."""
     nodes: Mapping[str, NodeSpec]
     self_stop_s: float | None
+    fenced: frozenset[str] = frozenset()
+    """The nodes that have fence devices."""
 
 
 @dataclass(slots=True)
@@ -63,6 +73,7 @@ def _read_group(name: str, tree: Map, context: Context, findings: Findings, foun
         warn_of(draft, here=context.node in nodes, self_stop_s=context.self_stop_s, findings=findings)
         if context.node in nodes:
             found.examinations += examinations_of(draft)
+        _warn_unfenced(draft, nodes, context.fenced, findings)
     if keys is None:
         return
     _warn_of_group(tree, keys, findings)
@@ -95,6 +106,13 @@ def _as_declared(group: Group, drafts: Mapping[str, Draft]) -> Group:
             for name, component in group.components.items()
         },
     )
+
+
+def _warn_unfenced(draft: Draft, nodes: tuple[str, ...], fenced: frozenset[str], findings: Findings) -> None:
+    lacking = [name for name in nodes if name not in fenced]
+    if draft.component is not None and draft.component.on_offline_failure is OnOfflineFailure.FENCE and lacking:
+        mark = draft.tree.value_mark("on_offline_failure")
+        findings.warn(mark, f"'on_offline_failure: fence' blocks all the same where 'fencing' lacks {listed(lacking)}")
 
 
 def config_hash(group: Group) -> str:

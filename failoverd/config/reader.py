@@ -10,26 +10,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from failoverd.config.coordinator import read_coordinator
-from failoverd.config.document import FenceKeys, HeartbeatKeys, LeaseKeys, TopKeys
+from failoverd.config.document import HeartbeatKeys, LeaseKeys, TopKeys
 from failoverd.config.examination import Examination, examine
 from failoverd.config.fault import ConfigError
+from failoverd.config.fencing import Inspect, read_fencing
 from failoverd.config.findings import Findings
 from failoverd.config.groups import Context, Groups, read_groups
 from failoverd.config.machine import Machine, ThisMachine
 from failoverd.config.managed import check_members, warn_of_program
-from failoverd.config.messages import suggest
 from failoverd.config.nodes import check_on_this_machine, check_unique, read_nodes, this_node
 from failoverd.config.peek import DEFAULT_KEY_FILE, DEFAULT_RUN_DIR, DEFAULT_STATE_DIR, beside
 from failoverd.config.settings import (
     Config,
     CoordinatorSettings,
-    FenceDevice,
     HeartbeatSettings,
     Report,
     SqliteSettings,
 )
 from failoverd.config.source import Source, read
-from failoverd.config.tree import Map, Scalar, Seq, is_null, mappings
+from failoverd.config.tree import Map, Scalar, is_null, mappings
 from failoverd.domain.failsafe import failsafe_faults, needed_s
 from failoverd.domain.lease import LeaseAction, LeaseSettings, heartbeat_faults
 from failoverd.domain.model import NodeSpec
@@ -64,14 +63,16 @@ def check(
     node: str | None = None,
     machine: Machine | None = None,
     closely: bool = False,
+    inspect: Inspect | None = None,
 ) -> Report:
     """Read, and report all faults and warnings. ``machine``: to judge addresses by, this one unless given.
-    ``closely``: where nothing else is wrong, also ask the agents that can tell more, for up to a minute."""
+    ``closely``: where nothing else is wrong, also ask the agents that can tell more, for up to a minute.
+    ``inspect`` asks the fence agents what parameters they have; without it that is not judged."""
     source = read(path)
     findings = Findings(source.faults, incomplete=source.incomplete)
     config = None
     if source.root.entries or not source.incomplete:
-        whole = _Check(source, agent_types, machine or ThisMachine(), findings)
+        whole = _Check(source, agent_types, machine or ThisMachine(), findings, inspect)
         config = whole.config(node)
         if closely and not findings.faults:
             examine(whole.examinations, findings)
@@ -82,7 +83,12 @@ def check(
 
 class _Check:
     def __init__(
-        self, source: Source, agent_types: Mapping[str, AgentType], machine: Machine, findings: Findings
+        self,
+        source: Source,
+        agent_types: Mapping[str, AgentType],
+        machine: Machine,
+        findings: Findings,
+        inspect: Inspect | None,
     ) -> None:
         self.source = source
         self.root = source.root
@@ -90,6 +96,7 @@ class _Check:
         self.machine = machine
         self.findings = findings
         self.examinations: list[Examination] = []
+        self.inspect = inspect
 
     def config(self, node: str | None) -> Config | None:
         """Every part is checked, whatever is wrong with the others."""
@@ -100,7 +107,7 @@ class _Check:
         nodes = self._nodes(coordinator, name)
         heartbeat = self._heartbeat()
         lease = self._lease(heartbeat)
-        fencing = self._fencing()
+        fencing = read_fencing(self.root, self.findings, here=name, inspect=self.inspect)
         groups = self._groups(name, nodes, lease)
         self.examinations = groups.examinations
         run_dir = self._run_dir()
@@ -210,26 +217,6 @@ class _Check:
                 self.findings.warn(self.root.key_mark("lease"), f"failsafe is switched off: {message}")
         return lease if given or not found else replace(lease, failsafe_s=0.0)
 
-    def _fencing(self) -> dict[str, tuple[FenceDevice, ...]]:
-        known = [name for name, _ in mappings(self.root.get("nodes"))]
-        found = {}
-        for name, entry in mappings(self.root.get("fencing")):
-            if name not in known:
-                self.findings.lacking(entry.key, f"there is no node '{name[:80]}'{suggest(name, known)}")
-            if not isinstance(entry.value, Seq) or not entry.value.items:
-                self.findings.fault(entry.value.mark, f"'{name}' must be a list of fence devices")
-                continue
-            trees = [self.findings.mapping(name, item) for item in entry.value.items]
-            devices = [self.findings.validate(FenceKeys, tree, within="the device") for tree in trees if tree]
-            found[name] = tuple(
-                FenceDevice(agent=device.agent, params=device.params, timeout_s=device.timeout)
-                for device in devices
-                if device is not None
-            )
-        if found:
-            self.findings.warn(self.root.key_mark("fencing"), "'fencing' is not yet acted on")
-        return found
-
     def _groups(self, node: str | None, nodes: Mapping[str, NodeSpec], lease: LeaseSettings | None) -> Groups:
         context = Context(
             agent_types=self.agent_types,
@@ -237,6 +224,7 @@ class _Check:
             node_names=[name for name, _ in mappings(self.root.get("nodes"))],
             nodes=nodes,
             self_stop_s=lease.self_stop_s if lease else None,
+            fenced=frozenset(name for name, _ in mappings(self.root.get("fencing"))),
         )
         return read_groups(self.root.get("groups"), context, self.findings)
 

@@ -96,11 +96,16 @@ def _structure(names: Mapping[type[BaseModel], str]) -> dict[str, Any]:
         "coordinator": {"anyOf": [ref(document.SqliteKeys), ref(document.EtcdKeys)]},
         "heartbeat": ref(document.HeartbeatKeys),
         "lease": ref(document.LeaseKeys),
-        "fencing": _by_name({"type": "array", "minItems": 1, "items": ref(document.FenceKeys)}),
+        "fencing": _by_name({"type": "array", "minItems": 1, "items": _level(ref(document.FenceKeys))}),
         "groups": _by_name(ref(document.GroupKeys)),
         "include": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
     }
     return {key: {**kind, "description": _TOP[key]} for key, kind in kinds.items()}
+
+
+def _level(device: dict[str, Any]) -> dict[str, Any]:
+    """One device, or several that must all confirm."""
+    return {"anyOf": [device, {"type": "array", "minItems": 1, "items": device}]}
 
 
 def _by_name(value: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
 
 from failoverd.config.fault import Fault
 from failoverd.domain.lease import LeaseSettings
@@ -61,11 +60,30 @@ class EtcdSettings:
 CoordinatorSettings = SqliteSettings | EtcdSettings
 
 
+class FenceConfirm(StrEnum):
+    """Whose word it is that a machine is off."""
+
+    AGENT = "agent"
+    """The agent's own: its ``off`` succeeds only once it has verified it, as the interface demands."""
+    STATUS = "status"
+    """The agent's ``status``, asked after its ``off``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FenceDevice:
     agent: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, str | int | bool] = field(default_factory=dict)
+    secret_files: Mapping[str, Path] = field(default_factory=dict)
+    """By parameter: the file whose content is its value."""
     timeout_s: float = 60.0
+    """Of one call of the agent."""
+    retries: int = 1
+    delay_s: float = 0.0
+    confirm: FenceConfirm = FenceConfirm.AGENT
+
+
+FenceLevels = tuple[tuple[FenceDevice, ...], ...]
+"""In the order in which they are tried; all devices of one must confirm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +99,8 @@ class Config:
     heartbeat: HeartbeatSettings
     lease: LeaseSettings
     groups: Mapping[str, Group]
-    fencing: Mapping[str, tuple[FenceDevice, ...]] = field(default_factory=dict)
+    fencing: Mapping[str, FenceLevels] = field(default_factory=dict)
+    """By node: how it is switched off."""
     warnings: tuple[Fault, ...] = ()
     source_files: tuple[str, ...] = ()
     """Every file that was read, the named one first."""

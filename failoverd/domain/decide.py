@@ -1,8 +1,8 @@
 """``decide(view) -> decisions``: what this node should do about the cluster, as a pure function of its view.
 
 Every node runs it and carries out only what it returns, which is only what this node is the actor of: its own
-faults, its own releases, the take-over of which it is the chosen target, and the fencing of an expired lease (any
-node; compare-and-swap settles the race). There is no leader.
+faults, its own releases, the take-over of which it is the chosen target, and the fencing of an expired lease or of a
+dead node (any node; compare-and-swap settles the race). There is no leader.
 
 Each decision is one compare-and-swap: it names the revisions that must still hold, so that acting on an old view
 changes nothing.
@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from failoverd.domain.balance import balances, ranked
 from failoverd.domain.eligibility import Refusal, choose, explain, refusal, refusals
+from failoverd.domain.fencing import Shoot, next_shot_at, shots, stuck_without_remedy
 from failoverd.domain.holds import Subject
 from failoverd.domain.model import OnStop
 from failoverd.domain.placement import Cause, LeaseState, Placement, Wanted, first, moved, without_holder
@@ -55,6 +56,7 @@ class Obstacle(StrEnum):
     """Something should be done, and an operator has said that nothing is."""
     CANNOT_DRAIN = "cannot_drain"
     """It runs well on a node that is to be drained, and no other can take it."""
+    STUCK = "stuck"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,14 +68,14 @@ class Blocked:
     text: str
 
 
-Decision = Fence | Place | Blocked
+Decision = Fence | Place | Blocked | Shoot
 
 
 def decide(view: View) -> tuple[Decision, ...]:
     """All that this node is to do now. Empty while it may not act: not ready, no usable lease, no trusted view."""
     if not (view.ready and view.coordinator_ok and view.lease_usable and view.trusted):
         return ()
-    decisions: list[Decision] = list(_fence_expired(view))
+    decisions: list[Decision] = [*_fence_expired(view), *shots(view)]
     balanced = balances(view)
     # Where it matters what else a node carries, everybody must go through the groups in the same order.
     groups = [view.groups[name] for name in sorted(view.groups)] if balanced else list(view.groups.values())
@@ -118,7 +120,7 @@ def with_holds(view: View, group: GroupView, place: Place) -> Place:
 def next_deadline(view: View) -> float | None:
     """When ``decide`` may answer differently although nothing new is heard (the view's clock); None: never."""
     times = [fencing_due_at(view, n) for n in view.nodes.values()]
-    times.append(view.settle_until)
+    times += [view.settle_until, *next_shot_at(view)]
     return min((t for t in times if t is not None and t > view.now), default=None)
 
 
@@ -200,6 +202,22 @@ def _hand_over_faulted(view: View, group: GroupView) -> Decision | None:
     reason = f"{group.given_up}: {group.given_up_reason}"
     move = _move(view, group, placement, Cause.FAULT, reason, without=frozenset({view.me}))
     return replace(move, fault=group.given_up) if isinstance(move, Place) else move
+
+
+def _hand_over_stuck(view: View, group: GroupView) -> Decision | None:
+    """A component cannot be taken offline here, and the next owner may fence us for it: then let there be one."""
+    placement = group.placement
+    if placement is None or placement.owner != view.me or not group.stuck_here or not view.myself.fence_levels:
+        return None
+    if placement.wanted is Wanted.OFFLINE or view.stopping:
+        return None
+    reason = f"{group.stuck_here}: cannot be taken offline"
+    return _move(view, group, placement, Cause.FAULT, reason, without=frozenset({view.me}))
+
+
+def _wait_stuck(view: View, group: GroupView) -> Decision | None:
+    text = stuck_without_remedy(view, group)
+    return Blocked(group=group.group.name, obstacle=Obstacle.STUCK, text=text) if text else None
 
 
 def _hand_over_stopping(view: View, group: GroupView) -> Decision | None:
@@ -346,10 +364,12 @@ PHASES: tuple[Phase, ...] = (
     _hand_over_stopping,
     _hand_over_drained,
     _hand_over_faulted,
+    _hand_over_stuck,
     _regain,
     _release,
     _drop_gone_holders,
     _fail_back,
+    _wait_stuck,
 )
 
 PHASES_FROZEN: tuple[Phase, ...] = (_regain, _release, _drop_gone_holders, _held_back)

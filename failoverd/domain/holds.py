@@ -106,6 +106,11 @@ class Holds:
             subjects.append(Subject(HoldKind.FREEZE_NODE, node))
         return next((subject for subject in subjects if subject in self.held), None)
 
+    def conditions_of_node(self, node: str) -> tuple[tuple[Subject, int], ...]:
+        """Every hold that could keep everybody's hands off a node, likewise."""
+        subjects = (FREEZE_ALL, Subject(HoldKind.FREEZE_NODE, node))
+        return tuple((each, self.held[each].revision if each in self.held else 0) for each in subjects)
+
     def conditions(self, group: str, nodes: Iterable[str | None]) -> tuple[tuple[Subject, int], ...]:
         """Every hold that could keep a group from moving between ``nodes``, with the revision at which it is known
         (0: it does not exist)."""

@@ -19,6 +19,7 @@ class Denial(StrEnum):
     NO_TARGET = "no_target"
     REFUSED_TARGET = "refused_target"
     FROZEN = "frozen"
+    NOT_OFF = "not_off"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +39,8 @@ def _frozen(view: View, group: GroupView) -> Denied | None:
     return Denied(code=Denial.FROZEN, text=text)
 
 
-def _cannot_act(view: View) -> Denied | None:
+def cannot_act(view: View) -> Denied | None:
+    """Why this node can carry out nobody's wish now; None where it can."""
     why = None
     if not view.coordinator_ok:
         why = "cannot reach the coordinator"
@@ -54,7 +56,7 @@ def _cannot_act(view: View) -> Denied | None:
 def request_switch(view: View, group: GroupView, to: str | None, *, by: str) -> Answer:
     """Move a group to ``to``, or to the best other node. May redirect or reverse a handover under way."""
     name, placement = group.group.name, group.placement
-    if denied := _cannot_act(view) or _frozen(view, group):
+    if denied := cannot_act(view) or _frozen(view, group):
         return denied
     if placement is None:
         return Denied(code=Denial.NOT_PLACED, text=f"{name} has no owner yet; bring it online first")
@@ -76,7 +78,7 @@ def request_switch(view: View, group: GroupView, to: str | None, *, by: str) -> 
 def request_online(view: View, group: GroupView, on: str | None, *, by: str) -> Answer:
     """Bring a group online where it is, or on ``on``."""
     placement = group.placement
-    if denied := _cannot_act(view) or _frozen(view, group):
+    if denied := cannot_act(view) or _frozen(view, group):
         return denied
     if placement is None:
         return _first_on(view, group, on, by=by)
@@ -95,7 +97,7 @@ def request_online(view: View, group: GroupView, on: str | None, *, by: str) -> 
 
 def request_offline(view: View, group: GroupView, *, by: str) -> Answer:
     """Take a group offline where it is and leave it so."""
-    if denied := _cannot_act(view) or _frozen(view, group):
+    if denied := cannot_act(view) or _frozen(view, group):
         return denied
     if group.placement is None:
         return Denied(code=Denial.NOT_PLACED, text=f"{group.group.name} has no owner, so nothing is online")

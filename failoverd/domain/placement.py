@@ -12,6 +12,8 @@ online on at most one node"):
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from failoverd.domain.fence_record import FencedHow
+
 
 class Wanted(StrEnum):
     ONLINE = "online"
@@ -130,6 +132,8 @@ class Member:
     at: str = ""
     fencers: tuple[str, ...] | None = None
     """Who alone may fence it because its lease has run out: those whom it asks for failsafe. None: any node."""
+    how: FencedHow | None = None
+    """Of a fenced one: how it is known that it has nothing online."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +146,8 @@ class Lease:
     state: LeaseState = LeaseState.LIVE
     promises_s: float = 0.0
     """The longest promise of failsafe that the node, or the incarnation before it, may have given and not outlived."""
+    renew_s: float = 0.0
+    """How often its owner renews it (0: it does not say): what makes it overdue, though not expired."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

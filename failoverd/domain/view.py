@@ -4,6 +4,7 @@ not frozen only because that makes them three times as dear, and they are made a
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from failoverd.domain.fence_record import FenceLevel, FenceRecord
 from failoverd.domain.holds import Holds, Subject
 from failoverd.domain.model import Group
 from failoverd.domain.placement import LeaseState, Placement
@@ -17,6 +18,8 @@ class NodeView:
     witness: bool = False
     heard: bool = False
     """Its heartbeats arrive (always true of ourselves)."""
+    suspected: bool = False
+    """It has been silent on every link for ``dead_after``. (Neither, for a while: it was never heard.)"""
     ready: bool = False
     """It says that it has probed everything and acts."""
     stopping: bool = False
@@ -36,6 +39,15 @@ class NodeView:
     """Until when we have promised not to fence it (failsafe; our clock)."""
     fencers: tuple[str, ...] | None = None
     """Who may fence it because its lease has run out; None: any node."""
+    lease_seen_at: float | None = None
+    """When we last saw its lease change (our clock)."""
+    renew_s: float = 0.0
+    """How often it renews, as its lease says; 0: it does not."""
+    fence_levels: tuple[FenceLevel, ...] = ()
+    """How it can be switched off from here; empty: not at all."""
+    fence: FenceRecord | None = None
+    fence_revision: int = 0
+    fence_seen_at: float = 0.0
     config_hashes: Mapping[str, str] = field(default_factory=dict)
     online: Mapping[str, int] = field(default_factory=dict)
     """By group: how many of its components are not known to be absent there, as the node itself says."""
@@ -56,6 +68,10 @@ class GroupView:
     given_up_reason: str = ""
     faults: Mapping[str, str] = field(default_factory=dict)
     """Unexpired faults by node: the reason."""
+    stuck_here: str = ""
+    """A component that this node cannot take offline, and for which the policy is to fence; else empty."""
+    stuck_on: Mapping[str, str] = field(default_factory=dict)
+    """Likewise by holder that we wait for, as it says itself at the present generation."""
     recent_moves: int = 0
     """Automatic moves within the group's window, as this node has counted them."""
     all_online: bool = False
@@ -80,6 +96,10 @@ class View:
     stopping: bool = False
     fences_from: float = 0.0
     """When this node, which may have forgotten what it had promised, may fence others."""
+    renew_s: float = 0.5
+    """How often leases are renewed, as configured here."""
+    shooting: frozenset[str] = frozenset()
+    """At whom this very daemon shoots now."""
     settle_until: float = 0.0
     """Until when nodes that were not heard of yet are given time to show up."""
     holds: Holds = field(default_factory=Holds)

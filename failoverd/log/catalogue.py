@@ -273,16 +273,18 @@ CATALOGUE: dict[Event, Entry] = {
         "self-stop follows."
     ),
     Event.FENCE_BEGUN: _error(
-        "A node is dead by every rule and its fence agent was started. Its groups wait for the result or for the end "
-        "of its lease, whichever comes first."
+        "A node is dead by every rule, or has a stuck component whose policy is to fence (`reason`), and its fence "
+        "`agent` was started, of level `device` in the configuration. Its groups wait for the result or for the end of "
+        "its lease, whichever comes first."
     ),
     Event.FENCE_DONE: _warning(
-        "The fence agent confirmed that the node is off. What it held counts as released and is being taken over. Find "
-        "out why it died before you switch it on."
+        "The fence `agent` confirmed that the node is off, `duration_s` after it was decided. What it held counts as "
+        "released and is being taken over. Find out why it died before you switch it on."
     ),
     Event.FENCE_FAILED: _critical(
-        "The fence agent could not confirm that the node is off. The next agent is tried; failing all, the groups wait "
-        "for the end of the node's lease. Look at the agent's output, the fencing device and its network."
+        "The fence `agent` could not confirm that the node is off, or its word came too late (`reason`): nothing is "
+        "concluded from it. It is tried again, then the next level; failing all, the groups wait for the end of the "
+        "node's lease or for `failoverd confirm-off`. Look at the agent's output, the fence device and its network."
     ),
     Event.GUARD_FIRED: _critical(
         "An earlier daemon on this node did not renew its lease in time (hung, stopped or dead), so the guard killed "
@@ -414,9 +416,5 @@ CATALOGUE: dict[Event, Entry] = {
     ),
 }
 
-RESERVED: dict[Event, str] = {
-    Event.FENCE_BEGUN: "fence agents come with the etcd coordinator",
-    Event.FENCE_DONE: "fence agents come with the etcd coordinator",
-    Event.FENCE_FAILED: "fence agents come with the etcd coordinator",
-}
+RESERVED: dict[Event, str] = {}
 """Events that nothing emits yet, with the reason: their names are settled, so that alerts can be written for them."""

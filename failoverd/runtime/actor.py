@@ -5,6 +5,8 @@ from dataclasses import replace
 
 from failoverd.domain.decide import Fence, Place
 from failoverd.domain.failsafe import Promiser
+from failoverd.domain.fence_record import FencedHow
+from failoverd.domain.fencing import Shoot
 from failoverd.domain.placement import Fault, LeaseState
 from failoverd.errors import CoordinatorUnavailable
 from failoverd.log.catalogue import Event
@@ -71,7 +73,7 @@ class Actor:
         expects = [Expect(placement_key(decision.group), decision.revision)]
         expects += [Expect(node_key(name), revision) for name, revision in decision.unchanged]
         expects += [Expect(hold_key(subject), revision) for subject, revision in decision.holds]
-        return await self._commit(expects, writes)
+        return bool(await self.commit(expects, writes))
 
     async def fence(self, decision: Fence) -> bool:
         """Take an expired lease away from its node. Raises ``CoordinatorUnavailable``."""
@@ -82,22 +84,28 @@ class Actor:
         if not self._promiser.begin_fencing(decision.node, decision.lease_revision, self._clock.now()):
             return False  # it was promised failsafe since this was decided
         reason = f"its lease of {lease.record.ttl_s:g}s had run out"
-        fenced = replace(member.record, state=LeaseState.FENCED, by=self._me, reason=reason, at=self._clock.wall())
         expects = [
             Expect(node_key(decision.node), decision.member_revision),
             Expect(lease_key(decision.node), decision.lease_revision),
         ]
-        writes = [
-            Put(node_key(decision.node), encode(fenced)),
-            Put(lease_key(decision.node), encode(replace(lease.record, state=LeaseState.FENCED))),
-        ]
-        done = await self._commit(expects, writes)
+        writes = self.marked_fenced(decision.node, FencedHow.LEASE_EXPIRED, by=self._me, reason=reason)
+        done = bool(await self.commit(expects, writes))
         if done:
             unrenewed_s = round(self._clock.now() - lease.seen_at, 3)
             self._log.emit(Event.PEER_DOWN, peer=decision.node, reason="its lease has run out", unrenewed_s=unrenewed_s)
         return done
 
-    async def _commit(self, expects: list[Expect], writes: Sequence[Put | Delete]) -> bool:
+    def marked_fenced(self, node: str, how: FencedHow, *, by: str, reason: str) -> list[Put]:
+        """What takes a node's lease away from its present incarnation: nothing that it writes is taken any more."""
+        member, lease = self._mirror.members[node].record, self._mirror.leases[node].record
+        fenced = replace(member, state=LeaseState.FENCED, how=how, by=by, reason=reason, at=self._clock.wall())
+        return [
+            Put(node_key(node), encode(fenced)),
+            Put(lease_key(node), encode(replace(lease, state=LeaseState.FENCED))),
+        ]
+
+    async def commit(self, expects: list[Expect], writes: Sequence[Put | Delete]) -> int:
+        """The revision of what was written; 0: something had changed, and nothing was. Raises as ``place``."""
         commit = await self._coordinator.commit([self._keeper.guard, *expects], writes)
         self._contact.answered()
         if commit.ok:
@@ -106,8 +114,14 @@ class Actor:
                 self._mirror.absorb(Change(write.key, value, commit.revision))
             for callback in self.on_written:
                 callback()
-        return commit.ok
+        return commit.revision if commit.ok else 0
 
 
-def subject_of(decision: Fence | Place) -> str:
-    return f"node {decision.node}" if isinstance(decision, Fence) else f"group {decision.group}"
+def subject_of(decision: Fence | Place | Shoot) -> str:
+    match decision:
+        case Fence():
+            return f"node {decision.node}"
+        case Shoot():
+            return f"fence {decision.node}"
+        case Place():
+            return f"group {decision.group}"

@@ -69,4 +69,6 @@ def view_builder_of(node: "Node") -> ViewBuilder:
         groups=node.groups,
         promiser=node.failsafe.promiser,
         fences_from=lambda: node.keeper.fences_from,
+        renew_s=node.settings.lease.renew_s,
+        fencing=node.fencing,
     )

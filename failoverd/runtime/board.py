@@ -15,7 +15,7 @@ from operator import ne
 from failoverd.bell import Bell
 from failoverd.domain.graph import ComponentGraph
 from failoverd.domain.machine import Situation, next_operation
-from failoverd.domain.model import ComponentState, Group, HandoverMode
+from failoverd.domain.model import ComponentState, Group, HandoverMode, OnOfflineFailure
 from failoverd.domain.placement import Placement, Wanted
 from failoverd.domain.report import RELEASED_MARKS, Mark
 from failoverd.domain.restart import RestartBudget
@@ -298,6 +298,26 @@ class Board:
             if local.given_up and component is not None and component.critical:
                 return name
         return None
+
+    def stuck_to_fence(self) -> str:
+        """A component that is stuck here and whose policy then is to fence; empty where there is none."""
+        found = (name for name, local in self.locals.items() if local.state is ComponentState.STUCK)
+        return next((name for name in found if self._is_to_fence(name)), "")
+
+    def stuck_to_fence_elsewhere(self) -> dict[str, str]:
+        """Likewise by other holder, of those that say so at the present generation."""
+        found: dict[str, str] = {}
+        for holder in self.placement.others(self.authority.me) if self.placement else ():
+            said = self.elsewhere.get(holder)
+            if said is not None and self.placement is not None and said.generation == self.placement.generation:
+                stuck = [name for name, mark in said.items() if mark == Mark.STUCK and self._is_to_fence(name)]
+                if stuck:
+                    found[holder] = stuck[0]
+        return found
+
+    def _is_to_fence(self, name: str) -> bool:
+        component = self.group.components.get(name)
+        return component is not None and component.on_offline_failure is OnOfflineFailure.FENCE
 
     def marks(self) -> str:
         """One letter for each of ``names``."""

@@ -11,6 +11,7 @@ from failoverd.errors import Refused, UsageError
 from failoverd.log.catalogue import Event
 from failoverd.log.ring import EventRing
 from failoverd.ports import Caller, Emit
+from failoverd.runtime.confirm_off import confirm_off
 from failoverd.runtime.handovers import Handover, HandoverBook
 from failoverd.runtime.node import Node
 from failoverd.runtime.operations import OPERATIONS, Operations
@@ -25,7 +26,7 @@ UPDATE_SHARE = 30
 """Times its own cost, how long an update is the newest at the least."""
 WATCH_S = 0.25
 WAIT_S_DEFAULT = 600.0
-COMMANDS_THAT_ACT = frozenset({"switch", "online", "offline", "reload"}) | OPERATIONS
+COMMANDS_THAT_ACT = frozenset({"switch", "online", "offline", "reload", "confirm_off"}) | OPERATIONS
 
 Answer = Callable[[View, GroupView], Any]
 
@@ -62,6 +63,7 @@ class Control:
             "history": self._history,
             "reload": self._reload_config,
             **self._operations.commands,
+            "confirm_off": self._confirm_off,
         }
         if command not in commands:
             raise UsageError(f"unknown command {command!r}; this daemon knows: {', '.join(sorted(commands))}")
@@ -196,6 +198,17 @@ class Control:
                 # A large group's document takes long to make: never more than a few per cent of the time.
                 pause = max(UPDATE_S, UPDATE_SHARE * (self._node.clock.now() - began))
         return await self._node.handover_document(book.group, mine)
+
+    # --- fencing ------------------------------------------------------------------------------------------------
+
+    async def _confirm_off(
+        self, params: Mapping[str, Any], caller: Caller, emit: Emit, arrived: float
+    ) -> dict[str, Any]:
+        del emit, arrived
+        name = _node_name(self._node, params, "node")
+        if name is None:
+            raise UsageError("say which node is off")
+        return await confirm_off(self._node, name, by=self._by(caller))
 
     # --- reloading ----------------------------------------------------------------------------------------------
 

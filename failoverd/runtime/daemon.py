@@ -19,13 +19,15 @@ from failoverd.agents.absent import Absent
 from failoverd.agents.health import HealthAsker
 from failoverd.agents.registry import agent_types
 from failoverd.clock import BootClock
-from failoverd.config.reader import load
+from failoverd.config.reader import check, load
 from failoverd.config.settings import Config
 from failoverd.control.rundir import RunDirLock, listen
 from failoverd.control.server import ControlServer
 from failoverd.domain.durations import LearnedDurations
 from failoverd.domain.model import Component, Group, Role
 from failoverd.errors import FailoverdError, Refused
+from failoverd.fencing.fencer import StandardFencer
+from failoverd.fencing.metadata import inspect
 from failoverd.guard.client import ProcessGuard
 from failoverd.links.key import read as read_key
 from failoverd.links.udp import UdpTransport
@@ -118,6 +120,7 @@ async def _serve(
             opened.running(spawner),
         ):
             store = LearnedStore(config.state_dir)
+            fencer = StandardFencer(config.fencing, spawner)
             node = Node(
                 _settings(config),
                 NodePorts(
@@ -131,6 +134,7 @@ async def _serve(
                     offload=_in_thread,
                     guard=guard,
                     checker=HealthAsker(spawner),
+                    fencer=fencer,
                 ),
                 store.read(),
             )
@@ -138,7 +142,9 @@ async def _serve(
             writer = IncidentWriter(incidents, log)
             node.incidents.archive = incidents
             node.incidents.on_record.append(writer.add)
-            reloader = Reloader(path, config, types, node, partial(_announce_reload, manager, clock))
+            reloader = Reloader(
+                path, config, types, node, partial(_announce_reload, manager, clock), refence=fencer.reconfigure
+            )
             control = Control(node, log.ring, reloader.reload, opened.type, etcd=opened.document)
             server = ControlServer(listener, config.run_dir, control, log)
             async with anyio.create_task_group() as tasks:
@@ -147,6 +153,7 @@ async def _serve(
                 tasks.start_soon(_obey_signals, node, reloader, manager)
                 tasks.start_soon(_remember, node, store, log)
                 tasks.start_soon(writer.run)
+                tasks.start_soon(_judge_fencing, path, config, types, log)
                 await node.run()
                 stopped = True
                 tasks.cancel_scope.cancel()
@@ -235,6 +242,16 @@ class _Watchdog:
         if now >= self._due:
             self._due = now + self._every_s
             self._manager.alive()
+
+
+async def _judge_fencing(path: Path, config: Config, types: Mapping[str, AgentType], log: EventLog) -> None:
+    """Whether the fence agents are here and know their parameters, as ``failoverd check`` says it too. They are asked
+    once everything else is up: a daemon that did not start for want of them would protect nobody."""
+    if config.fencing:
+        ask = partial(check, path, types, node=config.node, inspect=inspect)
+        report = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+        for found in sorted({*report.faults, *report.warnings} - set(config.warnings)):
+            log.emit(Event.CONFIG_WARNING, reason=str(found))
 
 
 def _announce_reload(manager: ServiceManager, clock: Clock, begins: bool) -> None:

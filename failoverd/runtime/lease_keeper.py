@@ -67,6 +67,7 @@ class LeaseKeeper:
         self.acts_from = 0.0
         """What our record says is ours may be acted on: whoever bears our name elsewhere may be in failsafe before."""
         self._inherited_s = 0.0
+        self._hurried = anyio.Event()
         self.on_lost: list[Callable[[str], None]] = []
         self.on_renewed: list[Callable[[], None]] = []
 
@@ -108,7 +109,13 @@ class LeaseKeeper:
         )
         inherited_s = decode(Lease, lease.key, lease.value).promises_s if lease and not self.joined else 0.0
         promises_s = max(inherited_s, self._promises_s)
-        fresh = Lease(incarnation=incarnation, renewal=0, ttl_s=self.settings.ttl_s, promises_s=promises_s)
+        fresh = Lease(
+            incarnation=incarnation,
+            renewal=0,
+            ttl_s=self.settings.ttl_s,
+            promises_s=promises_s,
+            renew_s=self.settings.renew_s,
+        )
         expects = [
             Expect(node_key(self._node), member.revision if member else 0),
             Expect(lease_key(self._node), lease.revision if lease else 0),
@@ -175,7 +182,9 @@ class LeaseKeeper:
         """Renew until cancelled; needs ``join`` first. Ends its round (and tells) when the lease was taken away."""
         due = self._clock.now() + self.settings.renew_s
         while True:
-            await self._clock.sleep_until(due)
+            with anyio.move_on_after(max(0.0, due - self._clock.now())):
+                await self._hurried.wait()
+            self._hurried = anyio.Event()
             due = max(due + self.settings.renew_s, self._clock.now())
             if self.held is None or not self._alive(self._clock.now()):
                 continue
@@ -185,6 +194,10 @@ class LeaseKeeper:
                 self._contact.failed(str(error) or "no answer within lease.request_timeout")
             except CoordinatorCorrupt as error:
                 self.lost(str(error))
+
+    def hurry(self) -> None:
+        """Renew now: somebody takes us for dead."""
+        self._hurried.set()
 
     async def _renew(self, held: Held) -> None:
         if not await self._written(held):

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from failoverd.domain.fence_record import FenceRecord
 from failoverd.domain.holds import Clearance, Held, Hold, Holds, Subject
 from failoverd.domain.placement import Fault, Lease, Member, Placement
 from failoverd.errors import CoordinatorCorrupt, CoordinatorUnavailable
@@ -13,7 +14,7 @@ from failoverd.records import Key, Kind, decode, parse_key
 
 RETRY_S = 0.2
 
-R = TypeVar("R", Placement, Member, Lease, Fault, Clearance)
+R = TypeVar("R", Placement, Member, Lease, Fault, Clearance, FenceRecord)
 K = TypeVar("K", str, tuple[str, str])
 
 
@@ -77,6 +78,7 @@ class Mirror:
         self.faults: dict[tuple[str, str], Kept[Fault]] = {}
         self.clearances: dict[str, Kept[Clearance]] = {}
         self.holds = Holds()
+        self.fences: dict[str, Kept[FenceRecord]] = {}
         self.corrupt: dict[str, str] = {}
         self.loaded = False
         self.revision = 0
@@ -143,6 +145,8 @@ class Mirror:
                 self._keep(self.faults, (key.group, key.node), Fault, change)
             case Kind.CLEAR:
                 self._keep(self.clearances, key.group, Clearance, change)
+            case Kind.FENCE:
+                self._keep(self.fences, key.node, FenceRecord, change)
             case Kind.FREEZE | Kind.DRAIN if key.hold is not None:
                 self._hold(key.hold, change)
 

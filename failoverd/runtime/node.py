@@ -15,7 +15,7 @@ from anyio.abc import TaskGroup
 from failoverd.bell import Alarm, Bell
 from failoverd.domain.decide import Blocked, Obstacle, decide, next_deadline
 from failoverd.domain.durations import LearnedDurations
-from failoverd.domain.eligibility import choose
+from failoverd.domain.fencing import Shoot
 from failoverd.domain.handover import Step
 from failoverd.domain.lease import LeaseSettings
 from failoverd.domain.model import Group, NodeSpec, OnStop, limits_of
@@ -23,10 +23,11 @@ from failoverd.domain.placement import Cause, LeaseState
 from failoverd.domain.report import GroupReport
 from failoverd.domain.view import View
 from failoverd.errors import CoordinatorUnavailable
+from failoverd.fencing.none import NoFencer
 from failoverd.guard.none import NoGuard
 from failoverd.log.catalogue import Event
 from failoverd.pace import Pace
-from failoverd.ports import Change, Clock, Coordinator, EventLog, Guard, HealthChecker, Received, Transport
+from failoverd.ports import Change, Clock, Coordinator, EventLog, Fencer, Guard, HealthChecker, Received, Transport
 from failoverd.records import Kind, placement_key
 from failoverd.runtime.actor import subject_of
 from failoverd.runtime.announcer import Announcer
@@ -34,6 +35,7 @@ from failoverd.runtime.assembly import actor_of, failsafe_of, keeper_of, view_bu
 from failoverd.runtime.board import Authority, Board, Elsewhere
 from failoverd.runtime.component import NoChecks, Surroundings
 from failoverd.runtime.evidence import EvidenceLog
+from failoverd.runtime.fencing import Fencing
 from failoverd.runtime.group import BuildAgent, GroupRunner
 from failoverd.runtime.handover_document import Offload, handover_document, inline
 from failoverd.runtime.handovers import Handover, HandoverBook
@@ -45,6 +47,7 @@ from failoverd.runtime.reclaim import Reclaimer
 from failoverd.runtime.reporter import Reporter
 from failoverd.runtime.slots import Slots
 from failoverd.runtime.spread import phases
+from failoverd.runtime.suspicion import Suspicion
 
 DEBOUNCE_S = 0.01
 """Changes of components are judged together within this time; news of placements and peers at once."""
@@ -74,6 +77,7 @@ class NodePorts:
     host: str
     """Identifies this machine and run_dir (see ``LeaseKeeper``)."""
     guard: Guard = field(default_factory=NoGuard)
+    fencer: Fencer = field(default_factory=NoFencer)
     offload: Offload = inline
     checker: HealthChecker = field(default_factory=NoChecks)
 
@@ -108,6 +112,8 @@ class Node:
         self.keeper = keeper_of(self)
         self.failsafe = failsafe_of(self)
         self.actor = actor_of(self)
+        self.fencing = Fencing(self, ports.fencer)
+        self.suspicion = Suspicion(self)
         self.view_builder = view_builder_of(self)
         self.reporter = Reporter(self)
         self.announcer = Announcer(self)
@@ -208,6 +214,7 @@ class Node:
                 tasks.start_soon(runner.run)
             tasks.start_soon(self._send_changes)
             tasks.start_soon(self.reclaimer.run)
+            tasks.start_soon(self.suspicion.run)
             tasks.start_soon(self._decide_for_ever)
             tasks.start_soon(self._join_and_keep)
             await self._over.wait()
@@ -323,15 +330,19 @@ class Node:
         """Whether the loop above runs: what renewals are fed by."""
         return now - self._ticked <= max(3 * self.settings.interval_s, self.settings.dead_after_s / 2)
 
-    def _beat(self, now: float) -> None:
+    def _look(self, now: float) -> None:
+        """At our peers' silence, and our own clock."""
         if self.peers.tick(now):
             self._decide_at = now
-        self.failsafe.beat(now)
         self.authority.steady_until = now + self.settings.dead_after_s / 2
         trusted = self.peers.trusts(now)
         if trusted != self.authority.trusted:
             self.authority.trusted = trusted
             self.wake_everything()
+
+    def _beat(self, now: float) -> None:
+        self._look(now)
+        self.failsafe.beat(now)
         self._send(now)
         for callback in self.on_beat:
             callback(now)
@@ -344,6 +355,8 @@ class Node:
         """One round; returns when the next is due although nothing is heard."""
         if not self.authority.ready:
             return now + IDLE_S  # nothing may be done yet, and becoming ready wakes us
+        if self.peers.due(now):  # silence is not found out only with the next heartbeat
+            self._look(now)
         view = self.view_builder.build(now)
         blocked = {}
         decisions = decide(view)
@@ -351,15 +364,18 @@ class Node:
             if isinstance(decision, Blocked):
                 blocked[decision.group] = decision
             elif self._tasks is not None and self.actor.claim(subject_of(decision)):
-                self._tasks.start_soon(self.actor.carry_out, decision)
+                if isinstance(decision, Shoot):
+                    self._tasks.start_soon(self.fencing.carry_out, decision)
+                else:
+                    self._tasks.start_soon(self.actor.carry_out, decision)
         self._note_blocked(view, blocked)
-        self._prepare_for(view)
+        self.suspicion.look(view)
         for book in self.books.values():
             book.check()
         self.announcer.announce()
         # What was decided may fail to be written, and then nothing is heard of it: look again soon.
         again = now + (self.settings.interval_s if any(not isinstance(d, Blocked) for d in decisions) else IDLE_S)
-        deadlines = (again, next_deadline(view), self.view_builder.next_deadline(now))
+        deadlines = (again, next_deadline(view), self.view_builder.next_deadline(now), self.peers.next_deadline())
         return min(at for at in deadlines if at is not None and at > now)
 
     def _note_blocked(self, view: View, blocked: dict[str, Blocked]) -> None:
@@ -372,15 +388,6 @@ class Node:
             self.reporter.changed()
         self.blocked = blocked
         self.holds.judged(view)
-
-    def _prepare_for(self, view: View) -> None:
-        """Where the owner is suspected and we are the likely successor, begin what touches nothing exclusive."""
-        for name, group in view.groups.items():
-            placement = group.placement
-            suspected = placement is not None and self.peers.suspected(placement.owner)
-            if suspected and placement is not None and view.freeze_of(group) is None:
-                suspected = choose(view, group, without=frozenset({placement.owner})) == self.me
-            self.groups[name].board.suspect(suspected)
 
     # --- the lease ----------------------------------------------------------------------------------------------
 
@@ -507,6 +514,8 @@ class Node:
             self.holds.apply()
         elif news.kind is Kind.CLEAR and self.mirror.loaded:
             self.holds.cleared(news.group)
+        elif news.kind is Kind.FENCE and news.node == self.me:
+            self.keeper.hurry()  # whoever shoots at us is to see in time that we live
         if news.kind is not Kind.LEASE:
             self.wake()
 
@@ -555,10 +564,12 @@ class Node:
         if kept.record.state is LeaseState.LIVE:
             self.ports.transport.expect(name, kept.record.incarnation)
         elif kept.record.state is LeaseState.FENCED:
-            self.log.emit(Event.PEER_FENCED, peer=name, by=kept.record.by, reason=kept.record.reason)
+            how = {"how": kept.record.how.value} if kept.record.how else {}
+            self.log.emit(Event.PEER_FENCED, peer=name, by=kept.record.by, reason=kept.record.reason, **how)
         else:
             self.log.emit(Event.PEER_LEFT, peer=name, state=kept.record.state.value, reason=kept.record.reason)
         for runner in self.groups.values():
             said = runner.board.elsewhere.get(name)
-            if said is not None and said.incarnation != kept.record.incarnation:
+            ended = kept.record.state is LeaseState.FENCED
+            if said is not None and (ended or said.incarnation != kept.record.incarnation):
                 runner.board.forget_peer(name)

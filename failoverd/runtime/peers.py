@@ -67,6 +67,11 @@ class Peers:
         """Judge silence, and our own stalls; True where something changed."""
         return self._tell(self._detector.tick(now))
 
+    def due(self, now: float) -> bool:
+        """Whether a tick at ``now`` may find something out that the last one could not."""
+        deadline = self._detector.next_deadline()
+        return deadline is not None and now >= deadline
+
     def trusts(self, now: float) -> bool:
         return self._detector.trusts(now)
 

@@ -10,7 +10,7 @@ import anyio.to_thread
 from failoverd.config.diff import ConfigDiff, diff
 from failoverd.config.fault import ConfigError
 from failoverd.config.reader import load
-from failoverd.config.settings import Config
+from failoverd.config.settings import Config, FenceLevels
 from failoverd.domain.placement import Wanted
 from failoverd.errors import Refused
 from failoverd.log.catalogue import Event
@@ -28,13 +28,17 @@ class Reloader:
         types: Mapping[str, AgentType],
         node: Node,
         announce: Callable[[bool], None],
+        *,
+        refence: Callable[[Mapping[str, FenceLevels]], None],
     ) -> None:
-        """``announce(True)`` when a reload begins, ``announce(False)`` when it is over (sd_notify)."""
+        """``announce(True)`` when a reload begins, ``announce(False)`` when it is over (sd_notify). ``refence`` is told
+        the fence devices of a new configuration."""
         self._path = path
         self.config = config
         self._types = types
         self._node = node
         self._announce = announce
+        self._refence = refence
         self._one_at_a_time = anyio.Lock()
 
     async def reload(self) -> dict[str, Any]:
@@ -84,6 +88,8 @@ class Reloader:
         for name in change.changed:
             self._node.groups[name].reconfigure(new.groups[name])
         self._node.reconfigure_nodes(new.nodes)
+        if new.fencing != self.config.fencing:
+            self._refence(new.fencing)
         self._node.wake_everything()
 
 

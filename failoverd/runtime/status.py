@@ -8,6 +8,7 @@ from failoverd.domain.machine import waiting_for
 from failoverd.domain.placement import LeaseState
 from failoverd.domain.view import GroupView, NodeView, View
 from failoverd.runtime.failsafe import Standing
+from failoverd.runtime.fence_document import fencing_document
 from failoverd.runtime.node import Node
 from failoverd.runtime.shown import reasons_there
 
@@ -46,6 +47,7 @@ def _node(node: Node, view: View, each: NodeView, peer: PeerView | None) -> dict
         "lease": _lease(node, view, each),
         "links": {} if mine or peer is None else _links(node, view, each.name, peer),
         "coordinator": "ok" if coordinator_ok else "lost",
+        "fencing": fencing_document(each),
     }
     if mine:
         document["failsafe"] = _failsafe(node, view.now)

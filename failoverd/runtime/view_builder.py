@@ -12,6 +12,7 @@ from failoverd.domain.preferences import Preferences
 from failoverd.domain.report import RELEASED_MARKS, Mark, PeerState
 from failoverd.domain.view import GroupView, NodeView, View
 from failoverd.runtime.board import Authority
+from failoverd.runtime.fencing import Fencing
 from failoverd.runtime.group import GroupRunner
 from failoverd.runtime.mirror import Contact, Mirror
 from failoverd.runtime.peers import Peers
@@ -31,6 +32,8 @@ class ViewBuilder:
     groups: Mapping[str, GroupRunner]
     promiser: Promiser
     fences_from: Callable[[], float]
+    renew_s: float
+    fencing: Fencing
     settle_until: float = 0.0
     """Until when nodes that were not heard of yet are given time to show up: counted from our own readiness."""
     moves: dict[str, deque[float]] = field(default_factory=dict)
@@ -54,6 +57,8 @@ class ViewBuilder:
             trusted=self.authority.trusted,
             stopping=self.authority.stopping,
             fences_from=self.fences_from(),
+            renew_s=self.renew_s,
+            shooting=frozenset(self.fencing.shooting),
             settle_until=self.settle_until,
             holds=self.mirror.holds,
         )
@@ -84,12 +89,14 @@ class ViewBuilder:
 
     def _node(self, name: str) -> NodeView:
         member, lease = self.mirror.members.get(name), self.mirror.leases.get(name)
+        fence = self.mirror.fences.get(name)
         mine = name == self.me
         said = self.present(name)
         return NodeView(
             name=name,
             witness=self.nodes[name].role is Role.WITNESS,
             heard=mine or self.peers.heard(name),
+            suspected=self.peers.suspected(name),
             ready=self.authority.ready if mine else said is not None and said.ready,
             stopping=self.authority.stopping if mine else said is not None and said.stopping,
             draining=self.mirror.holds.draining(name),
@@ -102,6 +109,12 @@ class ViewBuilder:
             lease_expires_at=expires(lease.seen_at, lease.record.ttl_s) if lease else None,
             promised_until=self.promiser.until(name),
             fencers=member.record.fencers if member else None,
+            lease_seen_at=lease.seen_at if lease else None,
+            renew_s=lease.record.renew_s if lease else 0.0,
+            fence_levels=self.fencing.levels(name),
+            fence=fence.record if fence else None,
+            fence_revision=fence.revision if fence else 0,
+            fence_seen_at=fence.seen_at if fence else 0.0,
             config_hashes={g: report.config_hash for g, report in said.groups.items()} if said else {},
             online=self._online_here() if mine else _online(said),
             unprobed=self._unprobed_here() if mine else _unprobed(said),
@@ -132,6 +145,8 @@ class ViewBuilder:
             all_online=group.failback_after_s is not None and board.all_online,
             given_up=given_up,
             given_up_reason=board.locals[given_up].given_up if given_up else "",
+            stuck_here=board.stuck_to_fence(),
+            stuck_on=board.stuck_to_fence_elsewhere(),
             faults=self._faults(group.name, group.fault_expiry_s, now),
             recent_moves=self._recent_moves(group.name, group.move_window_s, now),
         )

@@ -275,6 +275,8 @@ def _packet(number: int, what: str, request: RunRequest, output: str | None) -> 
             "timeout_s": DETACH_S if what == "detach" else min(request.timeout_s, _FOR_EVER_S),
             "grace_s": request.grace_s,
             "output": output,
+            "input": request.input,
+            "leave_nothing": request.leave_nothing,
         }
     )
     if len(packet) > PACKET_MAX:

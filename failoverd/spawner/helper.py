@@ -211,6 +211,8 @@ class Helper:
             self._unwatch(operation.pipe)
 
     def _exited(self, operation: Operation) -> None:
+        if operation.leave_nothing:  # before it is reaped: until then nobody else can have its number
+            operation.signal_group(signal.SIGKILL)
         if not operation.reap():
             return
         self._unwatch(operation.pidfd)

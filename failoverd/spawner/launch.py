@@ -89,21 +89,23 @@ class Launcher:
         _check(libc.posix_spawnattr_setsigdefault(self._attr, signals))
         _check(libc.posix_spawnattr_setflags(self._attr, ctypes.c_short(_SETSIGDEF | _SETSIGMASK | _SETSID)))
 
-    def start(self, order: Order, output: int | None) -> int:
+    def start(self, order: Order, output: int | None, given: int | None = None) -> int:
         """The new process's pid, which is also its session and process group. ``output``: stdout and stderr (None:
-        discarded). Raises OSError, LookupError for an unknown user or group, ValueError for a NUL character.
+        discarded). ``given``: stdin (None: empty). Raises OSError, LookupError for an unknown user or group,
+        ValueError for a NUL character.
         """
         if any("\0" in text for text in (*order.argv, *order.env, *order.env.values())):
             raise ValueError(f"{order.argv[0]}: a NUL character in its arguments or environment")
         output = self._null if output is None else output
-        return self._start_plain(order, output) if order.plain else self._start_as(order, output)
+        given = self._null if given is None else given
+        return self._start_plain(order, output, given) if order.plain else self._start_as(order, output, given)
 
-    def _start_plain(self, order: Order, output: int) -> int:
+    def _start_plain(self, order: Order, output: int, given: int) -> int:
         program = find_program(order.argv[0], order.env)
         actions = ctypes.create_string_buffer(_ATTR_BYTES)
         _check(self._libc.posix_spawn_file_actions_init(actions))
         try:
-            self._dup2(actions, self._null, 0)
+            self._dup2(actions, given, 0)
             self._dup2(actions, output, 1)
             self._dup2(actions, output, 2)
             argv = _vector([os.fsencode(word) for word in order.argv])
@@ -116,14 +118,14 @@ class Launcher:
             self._libc.posix_spawn_file_actions_destroy(actions)
         return pid.value
 
-    def _start_as(self, order: Order, output: int) -> int:
+    def _start_as(self, order: Order, output: int, given: int) -> int:
         env = dict(order.env)
         ids = _identity(order, env)
         process: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 (the administrator's command)
             order.argv,
             env=env,
             cwd=order.cwd,
-            stdin=self._null,
+            stdin=given,
             stdout=output,
             stderr=output,
             start_new_session=True,

@@ -62,7 +62,9 @@ class Operation:
         "ending",
         "error",
         "grace_s",
+        "input",
         "killed",
+        "leave_nothing",
         "number",
         "order",
         "output",
@@ -86,6 +88,8 @@ class Operation:
         self.timeout_s: float = message["timeout_s"]
         self.grace_s: float = message["grace_s"]
         self.output_file: str | None = message.get("output")
+        self.input: str | None = message.get("input")
+        self.leave_nothing: bool = message.get("leave_nothing", False)
 
         self.error: str | None = None
         self.pid = 0

@@ -73,11 +73,15 @@ class Workers:
     def _run(self, operation: Operation) -> None:
         operation.order.env = {**operation.order.env, ENVIRONMENT_MARK: self._journal.mark(operation.number)}
         operation.pipe, write_end = os.pipe2(os.O_CLOEXEC)
+        given = None
         try:
             os.set_blocking(operation.pipe, False)
-            operation.pid = self._launcher.start(operation.order, write_end)
+            given = None if operation.input is None else _in_memory(operation.input)
+            operation.pid = self._launcher.start(operation.order, write_end, given)
         finally:
             os.close(write_end)
+            if given is not None:
+                os.close(given)
         self._journal.started(operation.slot, operation.number, operation.pid)
         operation.output = Output(operation.pipe)
         _follow(operation)
@@ -95,6 +99,17 @@ class Workers:
         there = procfs.stat(operation.pid)
         operation.start_ticks = there.start_ticks if there else 0
         _follow(operation)
+
+
+def _in_memory(text: str) -> int:
+    """A file that exists nowhere but in memory (memfd_create(2)), open at its beginning: unlike a pipe, it needs
+    nobody who goes on writing to it."""
+    descriptor = os.memfd_create("input", os.MFD_CLOEXEC)
+    left = text.encode()
+    while left:
+        left = left[os.write(descriptor, left) :]
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 def _follow(operation: Operation) -> None:

@@ -2,8 +2,8 @@
 
 from enum import IntEnum
 
-from failoverd.agents.commands import describe, last_line
-from failoverd.ports import Outcome, Presence, RunResult
+from failoverd.agents.commands import describe
+from failoverd.ports import Outcome, Presence, RunResult, last_line
 
 REASON = "ocf-exit-reason:"
 """What a line of output begins with that tells why (``ocf_exit_reason`` of ocf-shellfuncs)."""

@@ -17,8 +17,9 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from failoverd.agents.commands import DEFAULT_PATH, last_line
+from failoverd.agents.commands import DEFAULT_PATH
 from failoverd.agents.ocf.metadata import BYTES_MAX, BadMetaData, MetaData, parse
+from failoverd.ports import last_line
 
 DEADLINE_S = 5.0
 """For one agent; they take 5 to 100 ms."""

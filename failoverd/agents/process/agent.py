@@ -9,14 +9,14 @@ from pathlib import Path
 import anyio
 from anyio import to_thread
 
-from failoverd.agents.commands import last_line, request
+from failoverd.agents.commands import request
 from failoverd.agents.process.census import Census, Member, leader_of
 from failoverd.agents.process.ending import Ending, wait_for_end
 from failoverd.agents.process.identity import MARK, Identity, StateFile, StateUnreadable, mark_prefix, new_mark
 from failoverd.agents.process.params import ProcessParams
 from failoverd.agents.process.ready import ReadyCheck
 from failoverd.errors import SpawnerLost, SpawnFailed
-from failoverd.ports import AgentHost, Call, MarkWill, Outcome, Presence, Probe, Result, RunResult, Will
+from failoverd.ports import AgentHost, Call, MarkWill, Outcome, Presence, Probe, Result, RunResult, Will, last_line
 
 _FORCE_S = 2.0
 """Of an offline's time, what is kept for killing."""

@@ -51,6 +51,12 @@ def component(state: str, reason: str = "") -> dict[str, Any]:
     return {"state": state, "since": SINCE, "reason": reason}
 
 
+def shot(result: str, by: str, reason: str, duration_s: float, **changes: Any) -> dict[str, Any]:
+    """A line of a node's fence history."""
+    entry = {"result": result, "by": by, "reason": reason, "duration_s": duration_s, "at": SINCE, "incarnation": "3d"}
+    return {"how": "fence_agent", "level": 2, "agent": "fence_apc", **entry, **changes}
+
+
 def status() -> dict[str, Any]:
     """One of everything that is not plain."""
     return {
@@ -63,6 +69,10 @@ def status() -> dict[str, Any]:
             "a": {
                 "state": "up", "self": True, "role": "member", "ready": True, "incarnation": "1f", "lease_s": 2.71,
                 "lease": {"state": "live", "remaining_s": 2.71}, "links": {}, "coordinator": "ok", "reason": "",
+                "fencing": {
+                    "levels": ["fence_x"], "state": "shooting", "attempt": 1, "by": "b_2", "history": [],
+                    "reason": "silent on every link",
+                },
             },
             "b_2": {
                 "state": "suspected", "self": False, "role": "member", "ready": True, "incarnation": "2e",
@@ -77,6 +87,15 @@ def status() -> dict[str, Any]:
                 "state": "down", "self": False, "role": "witness", "ready": False, "incarnation": "", "lease_s": None,
                 "lease": {"state": "fenced", "remaining_s": None}, "coordinator": "ok",
                 "links": {"10.0.0.3:7800": {"state": "down", "heard_s": None}}, "reason": "",
+                "fencing": {
+                    "levels": ["fence_ipmilan", "fence_apc"], "state": "off", "attempt": 2, "by": "a",
+                    "reason": "confirmed by the agent",
+                    "history": [
+                        shot("off", "a", "confirmed by the agent", 3.21),
+                        shot("failed", "b_2", "off: exit status 1: \x1b[31mno", 21.5),
+                        shot("off", "a uid=0 pid=7", "an operator said so", 0.0, how="operator", level=None, agent=""),
+                    ],
+                },
             },
         },
         "groups": {
@@ -213,6 +232,10 @@ class Daemon:
                 return await self._status(params, emit)
             case "events":
                 return await self._events(params, emit)
+            case "confirm_off" if params["node"] == "b_2":
+                raise Refused("b_2 is not off: its heartbeats arrive")
+            case "confirm_off":
+                return {"version": 1, "node": params["node"], "incarnation": "3d", "by": "a uid=0 pid=7"}
             case "reload":
                 return {"version": 1, "added": ["mail"], "changed": ["shop/db"], "removed": []}
             case "freeze" | "thaw" | "resume" | "clear":

@@ -145,6 +145,8 @@ def test_watching_without_a_terminal_prints_one_after_the_other(running: Running
         (["switch", "breaks"], 1, "failoverd: internal error in 'switch': ZeroDivisionError"),
         (["switch", "nope"], 2, "failoverd: there is no group 'nope'; there are: mail, shop"),
         (["online", "nope", "--json"], 2, "there is no group 'nope'"),
+        (["confirm-off", "b_2", "--yes"], 1, "failoverd: b_2 is not off: its heartbeats arrive"),
+        (["confirm-off", "w"], 1, "failoverd: confirm-off asks a person: where there is none, write --yes"),
         (["status", "nope"], 2, "failoverd: there is no group 'nope'"),
         (["switch", "late"], 4, "not done within 1s; switch of late goes on in the daemon"),
         (["switch"], 2, "Missing argument 'GROUP'"),
@@ -250,8 +252,26 @@ def test_a_reader_that_leaves_is_no_drama(running: Running, command: str) -> Non
     assert (done.returncode, done.stderr) == (141, "")
 
 
-def on_terminal(running: Running, *arguments: str, columns: int = 100, term: str = "xterm") -> tuple[int, str]:
-    """The exit status and what appears on a terminal of that width."""
+def test_an_operators_word_is_passed_on(running: Running) -> None:
+    done = ask(running, "confirm-off", "w", "--yes")
+    assert (done.returncode, done.stdout) == (0, "w counts as off, by your word\n")
+    assert running.daemon.asked[-1] == ("confirm_off", {"node": "w"})
+    assert json.loads(ask(running, "confirm-off", "w", "--yes", "--json").stdout)["by"] == "a uid=0 pid=7"
+
+
+@pytest.mark.parametrize(("typed", "asked"), [("w\n", True), ("y\n", False), ("yes\n", False), ("\n", False)])
+def test_an_operators_word_is_the_nodes_name(running: Running, typed: str, asked: bool) -> None:
+    before = len(running.daemon.asked)
+    status_, shown = on_terminal(running, "confirm-off", "w", typed=typed)
+    assert "the same components run twice" in text_of(shown)
+    assert status_ == (0 if asked else 1)
+    assert (len(running.daemon.asked) > before) == asked
+
+
+def on_terminal(
+    running: Running, *arguments: str, columns: int = 100, term: str = "xterm", typed: str = ""
+) -> tuple[int, str]:
+    """The exit status and what appears on a terminal of that width; ``typed`` is what is entered there."""
     leader, terminal = os.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "failoverd", *arguments],
@@ -261,6 +281,7 @@ def on_terminal(running: Running, *arguments: str, columns: int = 100, term: str
         env=ENVIRON | {"FAILOVERD_RUN_DIR": str(running.run_dir), "COLUMNS": str(columns), "LINES": "40", "TERM": term},
     )
     os.close(terminal)
+    os.write(leader, typed.encode())
     shown = bytearray()
     deadline = time.monotonic() + TIMEOUT_S
     while time.monotonic() < deadline:

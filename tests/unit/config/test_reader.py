@@ -175,7 +175,7 @@ fencing: {a: [{agent: fence_x, params: {ip: 10.9.0.1, port: 7, secure: true}, ti
         ttl_s=6.0, renew_s=1.0, request_timeout_s=0.5, self_stop_s=3.0, failsafe_s=7.0, action=LeaseAction.REBOOT
     )
     device = FenceDevice(agent="fence_x", params={"ip": "10.9.0.1", "port": 7, "secure": True}, timeout_s=20.0)
-    assert config.fencing == {"a": (device,)}
+    assert config.fencing == {"a": ((device,),)}
 
 
 @pytest.mark.parametrize(

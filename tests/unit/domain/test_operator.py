@@ -104,6 +104,7 @@ def test_every_denial_is_tested() -> None:
         Denial.NO_TARGET,
         Denial.REFUSED_TARGET,
         Denial.FROZEN,  # in test_holds
+        Denial.NOT_OFF,  # in test_confirm_off
     }
 
 

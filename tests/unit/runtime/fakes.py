@@ -18,9 +18,10 @@ from failoverd.domain.lease import LeaseSettings
 from failoverd.domain.model import Action, Component, Group, HandoverMode, NodeSpec
 from failoverd.domain.placement import Fault, Lease, Member, Placement
 from failoverd.domain.report import PeerState
+from failoverd.fencing.none import NoFencer
 from failoverd.log.catalogue import Event
 from failoverd.log.ring import EventRing
-from failoverd.ports import Agent, Call, Caller, Entry, LinkCounters, Outcome, Presence, Probe, Received, Result
+from failoverd.ports import Agent, Call, Caller, Entry, Fencer, LinkCounters, Outcome, Presence, Probe, Received, Result
 from failoverd.records import decode, fault_key, lease_key, node_key, placement_key
 from failoverd.runtime.control import Control
 from failoverd.runtime.node import Node, NodePorts, NodeSettings
@@ -303,6 +304,9 @@ class Outages:
         """Hears nothing from its watch, though requests work."""
         self.replies_lost: dict[str, int] = {}
         """How many of the next commits of a client lose their reply, though they are carried out."""
+        self.held_until: dict[str, float] = {}
+        """Commits of a client are carried out no earlier."""
+        self.clock = VirtualClock()
 
     def fate(self, client: str, operation: Operation, keys: tuple[str, ...]) -> Fate:
         del keys
@@ -311,7 +315,8 @@ class Outages:
         if operation is Operation.COMMIT and self.replies_lost.get(client, 0) > 0:
             self.replies_lost[client] -= 1
             return Fate(reply_lost=True)
-        return Fate(request_delay_s=0.001, reply_delay_s=0.001)
+        held_s = self.held_until.get(client, 0.0) - self.clock.now() if operation is Operation.COMMIT else 0.0
+        return Fate(request_delay_s=max(0.001, held_s), reply_delay_s=0.001)
 
     def hears(self, client: str) -> bool:
         return client not in self.cut and client not in self.deaf
@@ -364,6 +369,7 @@ class Cluster:
         }
         self.lease: LeaseSettings = settings.pop("lease", LeaseSettings.of(ttl_s=3.0))
         self.dead_after_s: float = settings.pop("dead_after_s", 1.0)
+        self.fencers: Callable[[str], Fencer] = settings.pop("fencers", lambda _: NoFencer())
         assert not settings, settings
         self.daemons: dict[str, Daemon] = {}
         self._incarnations = 0
@@ -399,6 +405,7 @@ class Cluster:
             build_agent=lambda _, component: self._agent(name, component),
             new_incarnation=self._incarnation,
             host=host,
+            fencer=self.fencers(name),
         )
         daemon = Daemon(node=Node(settings, ports), scope=anyio.CancelScope())
         self.daemons[name] = daemon

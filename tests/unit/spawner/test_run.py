@@ -47,6 +47,30 @@ async def test_how_it_ended_and_what_it_said(
     assert not result.truncated
 
 
+async def test_a_command_reads_what_it_is_given(tmp_path: Path) -> None:
+    text = "name=wörd\naction=off\n" + "x" * 50_000
+    async with spawner(tmp_path) as subject:
+        script = f"cat > {tmp_path}/read; head -n 2 {tmp_path}/read; tail -n 1 {tmp_path}/read | wc -c; cat"
+        result = await subject.run(ask("/bin/sh", "-c", script, input=text))
+    assert result.output == f"name=wörd\naction=off\n{50_000}\n"
+
+
+async def test_what_a_command_is_given_is_in_no_argument_and_no_environment(tmp_path: Path) -> None:
+    look = "cat /proc/self/cmdline /proc/self/environ /proc/$PPID/cmdline; ls -l /proc/self/fd/0"
+    async with spawner(tmp_path) as subject:
+        result = await subject.run(ask("/bin/sh", "-c", look, input="password=xyz"))
+    assert "xyz" not in result.output
+    assert "memfd:input" in result.output
+
+
+async def test_a_command_leaves_nothing_behind_where_it_may_not(tmp_path: Path) -> None:
+    script = f"sleep 301 & echo $! > {tmp_path}/pid"
+    async with spawner(tmp_path) as subject:
+        await subject.run(ask("/bin/sh", "-c", script, leave_nothing=True))
+        pid = await pid_in(tmp_path / "pid")
+        await until(lambda: not runs(pid))
+
+
 async def test_fifty_megabytes_neither_block_nor_stay(tmp_path: Path) -> None:
     async with spawner(tmp_path) as subject:
         result = await subject.run(shell("head -c 50000000 /dev/zero | tr '\\0' x; echo; echo the end"))
