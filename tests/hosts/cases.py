@@ -66,14 +66,6 @@ def killed(_cluster: Cluster, source: Node) -> Iterator[None]:
     yield
 
 
-@contextmanager
-def paused(_cluster: Cluster, source: Node) -> Iterator[None]:
-    """The whole machine, for longer than its lease; then it goes on, and does not know yet what has happened."""
-    source.host.pause()
-    yield
-    source.host.resume()
-
-
 Breakage = Callable[[Cluster, Node], AbstractContextManager[None]]
 
 CUT_OFF: dict[str, Breakage] = {"isolated": isolated, "stopped": stopped, "killed": killed}
@@ -139,14 +131,59 @@ def restarted(cluster: Cluster) -> Try:
     return Try(problems=_as_before(cluster, source, processes, generation), took_s=took_s)
 
 
-def quiet(cluster: Cluster, breakage: Callable[[Cluster], AbstractContextManager[None]], hold_s: float) -> Try:
-    """Something breaks for a while, is mended, and the group has not noticed."""
+def quiet(
+    cluster: Cluster,
+    breakage: Callable[[Cluster], AbstractContextManager[None]],
+    hold_s: float,
+    named: Callable[[Cluster], list[str]] = lambda _cluster: [],
+) -> Try:
+    """Something breaks for a while, is mended, and the group has not noticed. ``named``: what is wrong with how the
+    nodes tell of it meanwhile."""
     source, _target = cluster.settle()
+    if cluster.switch is not None:
+        cluster.switch.requests.clear()
     processes, generation = cluster.forget(), cluster.group(source)["generation"]
     with breakage(cluster):
         time.sleep(hold_s)
-        found = cluster.untouched(source, processes)
+        found = [*cluster.untouched(source, processes), *named(cluster)]
+    if cluster.switch is not None:
+        found += [f"{one.by} shot at {one.host}" for one in cluster.switch.off()]
     return Try(problems=(*found, *_as_before(cluster, source, processes, generation)))
+
+
+def told(cluster: Cluster, by: str, of: str) -> tuple[str, str, set[str]]:
+    """What a node says of a node: its state, the reason, the states of the links to it."""
+    status = cluster[by].status()
+    if status is None:
+        return "no answer", "", set()
+    node = status["nodes"][of]
+    return node["state"], node["reason"], {link["state"] for link in node["links"].values()}
+
+
+def pair_named(cluster: Cluster) -> list[str]:
+    """Each of the two says that the other is silent and lives; the witness sees nothing wrong."""
+    found = []
+    for by, of in (("a", "b"), ("b", "a")):
+        state, reason, links = told(cluster, by, of)
+        if state != "suspected" or "lease" not in reason or links != {"down"}:
+            found.append(f"{by} says of {of}: {state} ({reason}), links {links}")
+    return found + [f"w says of {of}: {told(cluster, 'w', of)}" for of in "ab" if told(cluster, "w", of)[0] != "up"]
+
+
+def link_named(cluster: Cluster) -> list[str]:
+    state, reason, links = told(cluster, "a", "b")
+    good = state == "up" and reason and links == {"up", "down"}
+    return [] if good else [f"a says of b: {state} ({reason}), links {links}"]
+
+
+def one_way_named(cluster: Cluster) -> list[str]:
+    pairs = [(by, of, told(cluster, by, of)) for by, of in (("a", "b"), ("b", "a"))]
+    return [f"{by} says of {of}: {said}" for by, of, said in pairs if said[2] != {"one_way"}]
+
+
+def failsafe_named(cluster: Cluster) -> list[str]:
+    said = [(name, told(cluster, name, name)) for name in cluster.nodes]
+    return [f"{name} says of itself: {told}" for name, told in said if "failsafe" not in told[1]]
 
 
 def _as_before(cluster: Cluster, source: Node, processes: dict[str, int], generation: int) -> tuple[str, ...]:
@@ -204,6 +241,15 @@ def one_way_loss(cluster: Cluster) -> Iterator[None]:
     """What the owner sends to the other node is lost, the other way is fine."""
     owner, other = cluster.owner(), cluster.other()
     cluster.lab.cut(owner.name, other.name, one_way=True)
+    yield
+    cluster.lab.heal()
+
+
+@contextmanager
+def third_of_everything_lost(cluster: Cluster) -> Iterator[None]:
+    """30 of 100 frames between any two: etcd's are among them."""
+    for one, other in (("a", "b"), ("a", "w"), ("b", "w")):
+        cluster.lab.lose(one, other, percent=30)
     yield
     cluster.lab.heal()
 

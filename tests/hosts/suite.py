@@ -42,9 +42,14 @@ class Case:
 
 
 def _stays(
-    name: str, breakage: Callable[[Cluster], AbstractContextManager[None]], *, hold_s: float = TTL_S * LEASES
+    name: str,
+    breakage: Callable[[Cluster], AbstractContextManager[None]],
+    *,
+    hold_s: float = TTL_S * LEASES,
+    named: Callable[[Cluster], list[str]] = lambda _cluster: [],
+    one_in: int = 5,
 ) -> Case:
-    return Case(name=name, once=partial(cases.quiet, breakage=breakage, hold_s=hold_s), one_in=5)
+    return Case(name=name, once=partial(cases.quiet, breakage=breakage, hold_s=hold_s, named=named), one_in=one_in)
 
 
 def _power_cut(name: str, *, leader_too: bool, bound_s: float | None) -> Case:
@@ -70,12 +75,14 @@ CASES = (
     Case(name="daemon-restarted", once=cases.restarted, took="ready again after"),
     _power_cut("power-cut", leader_too=False, bound_s=0.35),
     _power_cut("power-cut-of-etcd-leader", leader_too=True, bound_s=None),
-    _stays("link-between-two", cases.pair_cut),
+    _stays("link-between-two", cases.pair_cut, named=cases.pair_named),
     _stays("etcd-member-killed", cases.one_member_killed),
     _stays("etcd-leader-killed", cases.leader_killed),
-    _stays("one-link-of-two", cases.one_link_dead),
-    _stays("one-way-loss", cases.one_way_loss),
+    _stays("etcd-all-killed-30s", cases.all_members_killed, hold_s=OUTAGE_S, named=cases.failsafe_named, one_in=10),
+    _stays("one-link-of-two", cases.one_link_dead, named=cases.link_named),
+    _stays("one-way-loss", cases.one_way_loss, named=cases.one_way_named),
     _stays("third-of-heartbeats-lost", cases.third_lost),
+    _stays("third-of-everything-lost", cases.third_of_everything_lost),
 )
 
 SUITE = {case.name: case for case in CASES}

@@ -11,6 +11,9 @@ from tests.hosts.cluster import Cluster, needs_cluster, on_hosts
 
 pytestmark = [needs_cluster, pytest.mark.processes]
 
+Breakage = Callable[[Cluster], AbstractContextManager[None]]
+Named = Callable[[Cluster], list[str]]
+
 TTL_S = 3.0
 HOLD_S = TTL_S * LEASES
 RESTART_TTL_S = 15.0
@@ -29,16 +32,17 @@ def test_a_daemon_that_is_killed_and_started_again() -> None:
             good(made, cases.restarted(made))
 
 
-@pytest.mark.parametrize(
-    "breakage",
-    [cases.one_member_killed, cases.leader_killed, cases.one_link_dead, cases.one_way_loss, cases.third_lost],
-    ids=lambda breakage: breakage.__name__,
-)
-def test_what_the_group_does_not_notice(
-    cluster: Cluster, breakage: Callable[[Cluster], AbstractContextManager[None]]
-) -> None:
-    good(cluster, cases.quiet(cluster, breakage, HOLD_S))
+QUIET: dict[str, tuple[Breakage, Named]] = {
+    "only the link between the two": (cases.pair_cut, cases.pair_named),
+    "one link of two": (cases.one_link_dead, cases.link_named),
+    "one way": (cases.one_way_loss, cases.one_way_named),
+    "30 of 100 heartbeats": (cases.third_lost, lambda _: []),
+    "an etcd member": (cases.one_member_killed, lambda _: []),
+    "the leader of etcd": (cases.leader_killed, lambda _: []),
+    "all of etcd": (cases.all_members_killed, cases.failsafe_named),
+}
 
 
-def test_only_the_link_between_two_nodes_is_cut(cluster: Cluster) -> None:
-    good(cluster, cases.quiet(cluster, cases.pair_cut, HOLD_S))
+@pytest.mark.parametrize(("breakage", "named"), QUIET.values(), ids=QUIET)
+def test_what_the_group_does_not_notice(cluster: Cluster, breakage: Breakage, named: Named) -> None:
+    good(cluster, cases.quiet(cluster, breakage, HOLD_S, named))
