@@ -177,8 +177,11 @@ def link_named(cluster: Cluster) -> list[str]:
 
 
 def one_way_named(cluster: Cluster) -> list[str]:
-    pairs = [(by, of, told(cluster, by, of)) for by, of in (("a", "b"), ("b", "a"))]
-    return [f"{by} says of {of}: {said}" for by, of, said in pairs if said[2] != {"one_way"}]
+    """Who is heard no more is told so by the other, and knows that it is one way; the other cannot know."""
+    owner, other = cluster.owner().name, cluster.other().name
+    said, back = told(cluster, owner, other), told(cluster, other, owner)
+    found = [] if said[0] == "up" and said[2] == {"one_way"} else [f"{owner} says of {other}: {said}"]
+    return found if back[0] == "suspected" and "lease" in back[1] else [*found, f"{other} says of {owner}: {back}"]
 
 
 def failsafe_named(cluster: Cluster) -> list[str]:
