@@ -65,6 +65,18 @@ class HeartbeatKeys(Keys):
     """How long a peer is silent before it is suspected (default 1s); at least three intervals."""
 
 
+class WatchdogKeys(Keys):
+    """A device that resets the machine where the lease ends and something may still be online."""
+
+    device: PathText = "/dev/watchdog"
+    """(default /dev/watchdog)"""
+    timeout: PositiveDuration | None = None
+    """After which it resets the machine unless it is fed: whole seconds; renew + request_timeout + timeout <= ttl
+    (default: the longest that fits)."""
+    always: bool = False
+    """Also while nothing is online here (default false)."""
+
+
 class LeaseKeys(Keys):
     """A node's time-bounded right to have anything online. 2*renew + request_timeout + self_stop <= ttl."""
 
@@ -81,6 +93,8 @@ class LeaseKeys(Keys):
     failsafe (default: as ttl, or longer where that needs it); 0s: none are asked for or given."""
     action: Annotated[LeaseAction, Lax] = LeaseAction.KILL
     """What is done to a node that could not renew: kill everything, or also reset the machine if anything is left."""
+    watchdog: PathText | WatchdogKeys | None = None
+    """The device, or the device and how it is used; fed by renewals alone (default: none)."""
 
 
 class TlsKeys(Keys):

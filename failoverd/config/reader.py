@@ -10,9 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from failoverd.config.coordinator import read_coordinator
-from failoverd.config.document import HeartbeatKeys, LeaseKeys, TopKeys
+from failoverd.config.document import HeartbeatKeys, LeaseKeys, TopKeys, WatchdogKeys
 from failoverd.config.examination import Examination, examine
-from failoverd.config.fault import ConfigError
+from failoverd.config.fault import ConfigError, Mark
 from failoverd.config.fencing import Inspect, read_fencing
 from failoverd.config.findings import Findings
 from failoverd.config.groups import Context, Groups, read_groups
@@ -30,7 +30,7 @@ from failoverd.config.settings import (
 from failoverd.config.source import Source, read
 from failoverd.config.tree import Map, Scalar, is_null, mappings
 from failoverd.domain.failsafe import failsafe_faults, needed_s
-from failoverd.domain.lease import LeaseAction, LeaseSettings, heartbeat_faults
+from failoverd.domain.lease import LeaseSettings, WatchdogSettings, heartbeat_faults
 from failoverd.domain.model import NodeSpec
 from failoverd.domain.voters import voters
 from failoverd.ports import AgentType
@@ -200,8 +200,8 @@ class _Check:
             self.findings.fault(self.root.key_mark("lease"), message)
         if heartbeat is not None:
             settings = self._failsafe(settings, heartbeat, given=keys.failsafe is not None)
-        if settings.action is LeaseAction.REBOOT:
-            self.findings.warn(part.value_mark("action"), "'action: reboot' is not yet acted on")
+        if keys.watchdog is not None:
+            settings = self._watchdog(settings, keys.watchdog, part.value_mark("watchdog"))
         return settings
 
     def _failsafe(self, lease: LeaseSettings, heartbeat: HeartbeatSettings, *, given: bool) -> LeaseSettings:
@@ -216,6 +216,20 @@ class _Check:
             else:
                 self.findings.warn(self.root.key_mark("lease"), f"failsafe is switched off: {message}")
         return lease if given or not found else replace(lease, failsafe_s=0.0)
+
+    def _watchdog(self, lease: LeaseSettings, keys: str | WatchdogKeys, mark: Mark) -> LeaseSettings:
+        keys = WatchdogKeys(device=keys) if isinstance(keys, str) else keys
+        timeout_s = lease.watchdog_timeout_s() if keys.timeout is None else int(keys.timeout)
+        if keys.timeout is not None and keys.timeout != timeout_s:
+            self.findings.fault(mark, f"watchdog.timeout must be whole seconds, it is {keys.timeout:g}s")
+        lease = replace(lease, watchdog=WatchdogSettings(device=keys.device, timeout_s=timeout_s, always=keys.always))
+        for message in lease.watchdog_faults():
+            self.findings.fault(mark, message)
+        if (warning := lease.watchdog_warning()) and not lease.watchdog_faults():
+            self.findings.warn(mark, warning)
+        if not Path(keys.device).exists():
+            self.findings.warn(mark, f"the watchdog {keys.device} does not exist: nothing comes online without it")
+        return lease
 
     def _groups(self, node: str | None, nodes: Mapping[str, NodeSpec], lease: LeaseSettings | None) -> Groups:
         context = Context(

@@ -19,6 +19,22 @@ class LeaseAction(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WatchdogSettings:
+    """The device that resets the machine where neither daemon nor guard keeps the promise of the lease."""
+
+    device: str
+    timeout_s: int
+    """Whole seconds: devices know no other."""
+    always: bool = False
+    """As long as the lease is held, not only while something is online."""
+
+    @property
+    def spec(self) -> str:
+        """For the guard."""
+        return f"{self.device}:{self.timeout_s}:{int(self.always)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LeaseSettings:
     ttl_s: float
     renew_s: float
@@ -27,6 +43,7 @@ class LeaseSettings:
     action: LeaseAction = LeaseAction.KILL
     failsafe_s: float = 0.0
     """How long a promise of failsafe lasts (see ``failsafe``); 0: none are asked for or given."""
+    watchdog: WatchdogSettings | None = None
     drift: float = DRIFT
 
     @classmethod
@@ -71,6 +88,35 @@ class LeaseSettings:
                 f"ttl is {self.ttl_s:g}s"
             )
         return tuple(found)
+
+    def watchdog_timeout_s(self) -> int:
+        """What is taken where none is given: as long as the inequality below permits."""
+        return int((self.ttl_s - self.renew_s - self.request_timeout_s) * (1 + 1e-9))
+
+    def watchdog_faults(self) -> tuple[str, ...]:
+        """The watchdog goes off within the lease even if it was opened right before a renewal and fed right after it
+        was answered: else it is not fed, and nothing comes online."""
+        if self.watchdog is None:
+            return ()
+        needed = self.renew_s + self.request_timeout_s + self.watchdog.timeout_s
+        if self.watchdog.timeout_s >= 1 and needed <= self.ttl_s * (1 + 1e-9):
+            return ()
+        fault = (
+            "renew + request_timeout + watchdog.timeout <= ttl does not hold with a time-out of at least 1s: "
+            f"{self.renew_s:g}s + {self.request_timeout_s:g}s + {self.watchdog.timeout_s}s = {needed:g}s, "
+            f"ttl is {self.ttl_s:g}s"
+        )
+        return (fault,)
+
+    def watchdog_warning(self) -> str | None:
+        """It may go off before self-stop has had its time; safe, but a reset that need not be."""
+        if self.watchdog is None or self.watchdog.timeout_s >= self.ttl_s - self.self_stop_s + self.will_s:
+            return None
+        return (
+            "ttl - self_stop/2 <= watchdog.timeout does not hold, so the machine may be reset before a self-stop is "
+            f"through: {self.ttl_s:g}s - {self.self_stop_s:g}s/2 = {self.ttl_s - self.self_stop_s / 2:g}s, "
+            f"the time-out is {self.watchdog.timeout_s}s"
+        )
 
     def usable_until(self, began: float) -> float:
         """Until when the owner may begin operations; then self-stop begins. ``began``: of its last good renewal."""

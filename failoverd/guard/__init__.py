@@ -6,6 +6,8 @@
 - ``channel``, ``succession``: its sockets; how a guard takes over from the one before it;
 - ``execute``, ``sweep``, ``machine``: commands, processes found by their mark, and what it asks of the kernel;
 - ``client``, ``link``, ``orders``: the daemon's side, ``ports.Guard``;
+- ``watchdog``: /dev/watchdog, fed while the lease is renewed;
+- ``deadline``: what is kept for the next guard, should both daemon and guard be killed;
 - ``record``: what it leaves behind for the next daemon.
 
 It never blocks on what a will does: each command is a process of its own from before its exec on, and so is the walk

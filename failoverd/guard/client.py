@@ -51,12 +51,20 @@ class ProcessGuard:
     """
 
     def __init__(
-        self, run_dir: Path, log: EventLog, clock: Clock, *, action: str, helper: Callable[[], int | None]
+        self,
+        run_dir: Path,
+        log: EventLog,
+        clock: Clock,
+        *,
+        action: str,
+        helper: Callable[[], int | None],
+        watchdog: str = "",
     ) -> None:
         """``action``: ``kill`` or ``reboot`` (``LeaseAction``). ``helper``: the pid of the process that starts commands
-        for this daemon, at present; it is killed with the daemon, and whatever it runs."""
+        for this daemon, at present; it is killed with the daemon, and whatever it runs. ``watchdog``: as for
+        ``watchdog_of``."""
         self._run_dir, self._log, self._clock = run_dir, log, clock
-        self._action = action
+        self._action, self._watchdog = action, watchdog
         self._helper_pid = helper
         self._helper_told: int | None = None
         self._wills: dict[Key, Message] = {}
@@ -239,7 +247,7 @@ class ProcessGuard:
         self._ready, self._broken = anyio.Event(), ""
         try:
             self._run_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-            self._coming = link = Link.start(self._run_dir, self._action, self._heard_from, self._lose)
+            self._coming = link = Link.start(self._run_dir, self._action, self._heard_from, self._lose, self._watchdog)
         except OSError as error:
             self._broken = str(error)
             return False

@@ -50,15 +50,17 @@ class Link:
         action: str,
         heard: Callable[["Link", Message], None],
         lost: Callable[["Link", str], None],
+        watchdog: str = "",
     ) -> "Link":
-        """Start a guard. ``heard`` and ``lost`` are called in the event loop. Raises OSError."""
+        """Start a guard. ``heard`` and ``lost`` are called in the event loop. ``watchdog``: see ``watchdog_of``.
+        Raises OSError."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with theirs:
                 for end in (ours, theirs):
                     end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_WANTED)
                 ours.setblocking(False)
-                process = _popen(theirs.fileno(), run_dir, action)
+                process = _popen(theirs.fileno(), run_dir, action, watchdog)
         except OSError:
             ours.close()
             raise
@@ -99,12 +101,12 @@ class Link:
         return f"it was ended by signal {-status}" if status < 0 else f"it ended with status {status}"
 
 
-def _popen(theirs: int, run_dir: Path, action: str) -> subprocess.Popen[bytes]:
+def _popen(theirs: int, run_dir: Path, action: str, watchdog: str) -> subprocess.Popen[bytes]:
     ourselves = os.pidfd_open(os.getpid())
     try:
         numbers = [str(theirs), str(ourselves), str(os.getpid())]
         return subprocess.Popen(  # noqa: S603 (ourselves)
-            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, *numbers, str(run_dir.resolve()), action, _ROOT],
+            [sys.executable, "-I", "-S", "-c", _BOOTSTRAP, *numbers, str(run_dir.resolve()), action, _ROOT, watchdog],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             pass_fds=(theirs, ourselves),

@@ -9,22 +9,36 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 
 from failoverd.guard import execute, machine, record, succession
 from failoverd.guard.channel import Channel
+from failoverd.guard.deadline import Deadline
 from failoverd.guard.firing import Firing
 from failoverd.guard.loop import Loop
 from failoverd.guard.machine import Kernel
 from failoverd.guard.protocol import Message, encode
 from failoverd.guard.quarry import Quarry
 from failoverd.guard.watch import Watch
+from failoverd.guard.watchdog import Watchdog, watchdog_of
 
 _SUCCESSORS_MAX = 4
 
 
 class Guard:
-    def __init__(self, loop: Loop, link: socket.socket, daemon: Quarry, watch: Watch, listener: socket.socket) -> None:
+    def __init__(
+        self,
+        loop: Loop,
+        link: socket.socket,
+        daemon: Quarry,
+        watch: Watch,
+        listener: socket.socket,
+        *,
+        deadline: Deadline,
+        watchdog: Watchdog,
+    ) -> None:
         self._loop = loop
+        self._deadline, self._watchdog = deadline, watchdog
         self._daemon = daemon
         self._helper: Quarry | None = None
         self.watch = watch
@@ -77,6 +91,8 @@ class Guard:
         what = message["do"]
         if what == "leave":
             self.watch.wills.clear()
+            self._deadline.clear()
+            self._watchdog.stop()
             self._over = True
             return None
         if what == "helper":
@@ -84,11 +100,20 @@ class Guard:
                 self._helper.close()
             self._helper = Quarry.find(int(message["pid"]), int(message["ticks"]))
             return None
-        return self.watch.handle(message, machine.now())
+        refused = self._watchdog.refusal(machine.now(), self.watch.ends) if what == "arm" else None
+        refused = refused or self.watch.handle(message, machine.now())
+        if what == "extend":
+            fires_at, ends = float(message["fires_at"]), float(message["ends"])
+            self._deadline.write(fires_at, ends)
+            self._watchdog.renewed(machine.now(), ends, guarding=bool(self.watch.wills))
+        return refused
 
     def _orphaned(self, _link: Channel) -> None:
         """The daemon is gone, or gave us up. What it has left online stays guarded; where it never held a lease there
         is nothing to hold it to."""
+        if not self.watch.wills:
+            self._deadline.clear()
+            self._watchdog.stop()
         if not self.watch.wills or self.watch.fires_at is None:
             self._over = True
 
@@ -114,12 +139,13 @@ class Guard:
             for part in self.watch.bequest():
                 successor.send(part)
         elif message.get("do") == "taken":
+            self._watchdog.leave()
             self._over = True
             successor.send({"yours": True})
 
 
 def main() -> None:
-    """``python -c '…main()' SOCKET PIDFD DAEMON RUN_DIR ACTION ROOT``: see ``link``."""
+    """``python -c '…main()' SOCKET PIDFD DAEMON RUN_DIR ACTION ROOT WATCHDOG``: see ``link``."""
     link = socket.socket(fileno=int(sys.argv[1]))
     daemon = Quarry(int(sys.argv[3]), int(sys.argv[2]))
     for descriptor in (link.fileno(), daemon.descriptor):
@@ -127,14 +153,18 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         # A handler, because "ignored" would be inherited by the commands.
         signal.signal(number, _not_listening)
-    kernel, watch = Kernel(), Watch()
+    kernel, watch, watchdog = Kernel(), Watch(), watchdog_of(sys.argv[7])
     try:
         os.chdir(sys.argv[4])  # the socket's name must be short, and we need nothing else
         bequest = succession.become_the_guard()
         if bequest:
             watch.inherit(bequest)
+        deadline = Deadline(".")
+        left = deadline.read()
+        if watch.fires_at is None and left is not None:  # the guard before us was killed
+            watch.extend(*left)
         loop = Loop(kernel.timer())
-        guard = Guard(loop, link, daemon, watch, succession.listen())
+        guard = Guard(loop, link, daemon, watch, succession.listen(), deadline=deadline, watchdog=watchdog)
     except (OSError, ValueError, succession.Broken) as error:
         with contextlib.suppress(OSError):
             link.send(encode({"broken": str(error)}))
@@ -145,11 +175,20 @@ def main() -> None:
     guard.begin({"ready": os.getpid(), "inherited": [list(key) for key in watch.wills], **powers})
     outcome = guard.run()
     if outcome is not None:
-        if outcome["left"] and sys.argv[5] == "reboot":
-            kernel.reset_machine()
-        with contextlib.suppress(OSError):
-            record.write(".", outcome)
+        conclude(outcome, watchdog, reset=kernel.reset_machine if sys.argv[5] == "reboot" else None)
+        deadline.clear()  # what could be done has been
     os._exit(0)
+
+
+def conclude(outcome: Message, watchdog: Watchdog, *, reset: Callable[[], None] | None) -> None:
+    """After the wills: where anything is left the machine is reset, by us (``reset``) or by the watchdog, which then
+    goes on counting; else nothing has to be."""
+    if not outcome["left"]:
+        watchdog.stop()
+    with contextlib.suppress(OSError):
+        record.write(".", outcome)
+    if outcome["left"] and reset is not None:
+        reset()
 
 
 def _not_listening(_number: int, _frame: object) -> None:

@@ -27,6 +27,7 @@ BUFFER_WANTED = 1 << 20
 
 SOCKET_NAME = "guard.sock"
 LOCK_NAME = "guard.lock"
+DEADLINE_NAME = "guard.deadline"
 RECORD_NAME = "guard.json"
 
 Key = tuple[str, str]

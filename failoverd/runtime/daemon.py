@@ -166,7 +166,15 @@ async def _serve(
 
 
 def _guard(config: Config, log: EventLog, clock: Clock, spawner: HelperSpawner) -> ProcessGuard:
-    return ProcessGuard(config.run_dir, log, clock, action=config.lease.action.value, helper=lambda: spawner.helper_pid)
+    lease = config.lease
+    return ProcessGuard(
+        config.run_dir,
+        log,
+        clock,
+        action=lease.action.value,
+        helper=lambda: spawner.helper_pid,
+        watchdog=lease.watchdog.spec if lease.watchdog else "",
+    )
 
 
 def _settings(config: Config) -> NodeSettings:

@@ -275,12 +275,14 @@ class Node:
         remains = [name for name, runner in self.groups.items() if runner.board.present_count]
         state = LeaseState.AWAY if left_running or remains else LeaseState.LEFT
         why = f"left running: {', '.join(remains)}" if remains else reason
+        left = False
         with anyio.move_on_after(self.settings.lease.request_timeout_s):
             try:
-                if await self.keeper.leave(state, why):  # else what is left running is to go with the lease
-                    await self.ports.guard.dismiss()
+                left = await self.keeper.leave(state, why)
             except CoordinatorUnavailable as error:
                 self.contact.failed(str(error))
+        if left or not any(runner.board.present_count for runner in self.groups.values()):
+            await self.ports.guard.dismiss()  # else what is left running is to go with the lease
         self._over.set()
 
     def _let_go(self, runner: GroupRunner) -> bool:

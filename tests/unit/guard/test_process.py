@@ -349,6 +349,43 @@ def test_a_replaced_guard_fires_at_the_right_time(tmp_path: Path, started: list[
 # --- what cannot be used ------------------------------------------------------------------------------------------
 
 
+async def test_daemon_and_guard_both_killed_leave_the_deadline_to_those_who_come_next(
+    tmp_path: Path, started: list["subprocess.Popen[bytes]"]
+) -> None:
+    """The coordinator is out of reach: nobody tells the new daemon until when what it finds online may stay so."""
+    process = daemon(started, tmp_path, ARMED.format(fires_in=2.0))
+    guard = guard_pid(tmp_path)
+    os.kill(guard, signal.SIGKILL)
+    process.kill()
+    process.wait(5)
+    until(lambda: not alive(guard), "the guard is dead")
+    body = """
+        await guard.hold("g", "c", command("touch", str(run_dir / "down")))
+        await ready()
+    """
+    second = daemon(started, tmp_path, body)
+    record = record_in(tmp_path)
+    assert (tmp_path / "down").exists()
+    assert record["fired_at"] >= record["due_at"]
+    assert record["in_time"]
+    assert second.wait(5) == -signal.SIGKILL
+
+
+async def test_a_deadline_that_was_seen_to_is_none_for_the_next(
+    tmp_path: Path, started: list["subprocess.Popen[bytes]"]
+) -> None:
+    """Else a component that cannot be taken down would have every daemon killed that finds it."""
+    daemon(started, tmp_path, ARMED.format(fires_in=0.3)).kill()
+    record_in(tmp_path)
+    body = """
+        await guard.hold("g", "c", command("false"))
+        await ready()
+    """
+    second = daemon(started, tmp_path, body)
+    await anyio.sleep(0.5)
+    assert second.poll() is None
+
+
 async def test_a_will_that_cannot_be_used_prevents_an_online_and_is_told_of(tmp_path: Path) -> None:
     log = EventList()
     will = command("true")
