@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import etcd, handovers, idle, latency, power, storm
+from tests.bench import etcd, handovers, idle, latency, ocf, power, storm
 from tests.bench.table import Row, machine, show
 
 Case = Callable[[], list[Row]]
@@ -24,6 +24,7 @@ CASES: dict[str, Case] = {
     "idle": idle.idle,
     "etcd-leader": etcd.leader_lost,
     "coordinators": etcd.costs,
+    "ocf-200": ocf.ocf_200,
 }
 
 QUICK: dict[str, Case] = {

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import handovers, latency, power, shapes, storm
+from tests.bench import handovers, latency, ocf, power, shapes, storm
 from tests.bench.table import Row
 from tests.harness import Move, Operation, Part, limit, nominal, read_operations
 
@@ -99,6 +99,15 @@ def test_a_row_is_judged_by_its_bound() -> None:
     assert row.ok
     assert not dataclasses.replace(row, measured=1.06).ok
     assert dataclasses.replace(row, measured=99, bound=None).ok
+
+
+def test_monitors_are_judged() -> None:
+    even = [(turn + number / 10, turn + number / 10 + 0.05, f"c{number}") for turn in range(6) for number in range(10)]
+
+    assert (ocf.overlaps(even), ocf.crowding(even), ocf.punctual(even)) == (0, 1.0, 10)
+    assert ocf.overlaps([(0.0, 1.0, "x"), (0.5, 0.6, "x"), (0.7, 0.8, "y")]) == 1
+    assert ocf.crowding([*even, *((3.0, 3.1, f"d{number}") for number in range(10))]) > 1.5
+    assert ocf.punctual([*even, (0.0, 0.1, "late"), (20.0, 20.1, "late")]) == 10
 
 
 def assert_within(rows: list[Row], *, factor: float, extra: float = 0.0) -> None:

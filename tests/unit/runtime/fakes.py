@@ -15,13 +15,26 @@ from anyio.abc import TaskGroup
 
 from failoverd.coordinators.memory import Fate, MemoryCoordinator, MemoryStore, Operation
 from failoverd.domain.lease import LeaseSettings
-from failoverd.domain.model import Action, Component, Group, HandoverMode, NodeSpec
+from failoverd.domain.model import Action, Component, Group, HandoverMode, HealthCheck, NodeSpec
 from failoverd.domain.placement import Fault, Lease, Member, Placement
 from failoverd.domain.report import PeerState
 from failoverd.fencing.none import NoFencer
 from failoverd.log.catalogue import Event
 from failoverd.log.ring import EventRing
-from failoverd.ports import Agent, Call, Caller, Entry, Fencer, LinkCounters, Outcome, Presence, Probe, Received, Result
+from failoverd.ports import (
+    Agent,
+    Call,
+    Caller,
+    Entry,
+    Fencer,
+    Health,
+    LinkCounters,
+    Outcome,
+    Presence,
+    Probe,
+    Received,
+    Result,
+)
 from failoverd.records import decode, fault_key, lease_key, node_key, placement_key
 from failoverd.runtime.control import Control
 from failoverd.runtime.node import Node, NodePorts, NodeSettings
@@ -83,6 +96,11 @@ class World:
         self.reclaimed: list[tuple[str, str]] = []
         """(node, component): whose agent was told of a doubt about who owns what."""
         self.may_be_twice: set[str] = set()
+        self.healthy: dict[tuple[str, str], bool | None] = {}
+        """What health checks find, of (node, component); none: True."""
+        self.asked: list[tuple[float, str, str]] = []
+        """When a health check was asked, on which node, of which component."""
+        self.ask_takes_s = 0.0
         self._changed = anyio.Event()
 
     def behaviour(self, node: str, component: str) -> Behaviour:
@@ -205,6 +223,19 @@ class WorldAgent:
         takes_s = behaviour.takes_s.get(action, 0.0)
         await anyio.sleep(min(takes_s, call.timeout_s))
         return takes_s <= call.timeout_s
+
+
+class FakeChecker:
+    """``ports.HealthChecker``: ``World.healthy`` says of a (node, component) what is found; nothing: it is healthy."""
+
+    def __init__(self, world: World, node: str) -> None:
+        self._world, self._node = world, node
+
+    async def ask(self, check: HealthCheck, call: Call) -> Health:
+        self._world.asked.append((self._world.clock.now(), self._node, call.component))
+        await anyio.sleep(self._world.ask_takes_s)
+        healthy = self._world.healthy.get((self._node, call.component), True)
+        return Health(healthy=healthy, detail="" if healthy else f"{check.tcp} refuses")
 
 
 # --- log, network, coordinator ------------------------------------------------------------------------------------
@@ -406,6 +437,7 @@ class Cluster:
             new_incarnation=self._incarnation,
             host=host,
             fencer=self.fencers(name),
+            checker=FakeChecker(self.world, name),
         )
         daemon = Daemon(node=Node(settings, ports), scope=anyio.CancelScope())
         self.daemons[name] = daemon
