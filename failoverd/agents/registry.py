@@ -17,6 +17,7 @@ from failoverd.agents.mount.type import MountType
 from failoverd.agents.ocf.family import OcfFamily
 from failoverd.agents.process.type import ProcessType
 from failoverd.config.table import AgentTable
+from failoverd.agents.systemd.type import SystemdType
 from failoverd.config.types import Keys
 from failoverd.ports import Agent, AgentHost, AgentType
 
@@ -25,7 +26,8 @@ ENTRY_POINTS = "failoverd.agents"
 
 def agent_types(extra: Iterable[EntryPoint] | None = None) -> AgentTable:
     """Every component type by its name. ``extra``: other people's (default: those of the installed packages)."""
-    types: dict[str, AgentType] = {"exec": ExecType(), "ip": IpType(), "mount": MountType(), "process": ProcessType()}
+    built_in = (ExecType(), IpType(), MountType(), ProcessType(), SystemdType())
+    types: dict[str, AgentType] = {kind.name: kind for kind in built_in}
     own = frozenset(types)
     for point in entry_points(group=ENTRY_POINTS) if extra is None else extra:
         if point.name in own or point.name.startswith(OcfFamily.prefix):
