@@ -16,8 +16,8 @@ from failoverd.agents.ip.type import IpType
 from failoverd.agents.mount.type import MountType
 from failoverd.agents.ocf.family import OcfFamily
 from failoverd.agents.process.type import ProcessType
-from failoverd.config.table import AgentTable
 from failoverd.agents.systemd.type import SystemdType
+from failoverd.config.table import AgentTable
 from failoverd.config.types import Keys
 from failoverd.ports import Agent, AgentHost, AgentType
 

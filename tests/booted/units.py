@@ -108,7 +108,7 @@ async def online_waits_until_it_is_ready_and_a_probe_until_it_is_decided() -> No
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(good, agent.online, ONLINE)
         with anyio.fail_after(5):
-            while await anyio.to_thread.run_sync(show, "slow.service", "ActiveState") != "activating":
+            while await anyio.to_thread.run_sync(show, "slow.service", "ActiveState") != "activating":  # noqa: ASYNC110 (seen from outside)
                 await anyio.sleep(0.02)
         assert await seen(agent, timeout_s=0.2) is Presence.UNKNOWN
         assert await seen(agent) is Presence.ONLINE

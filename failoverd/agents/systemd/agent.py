@@ -109,7 +109,7 @@ class SystemdAgent:
     async def _clean(self) -> Result:
         await self._kill()
         result = await self._stop("clean", "ignore-dependencies")
-        while not result.ok and await _insist(lambda: self._manager.processes(self._unit)):
+        while not result.ok and len(await _insist(lambda: self._manager.processes(self._unit))) > 0:
             await self._kill()  # what is killed has not ended yet; what it has started meanwhile is killed too
             await anyio.sleep(_BURIAL_S)
             result = await self._stop("clean", "ignore-dependencies")
