@@ -125,7 +125,8 @@ class Operations:
         record = Clearance(component=component, node=on, by=self._by(caller), at=node.clock.wall())
         writes: list[Put | Delete] = [Put(clear_key(group), encode(record))]
         writes += [Delete(fault_key(group, where)) for where in faults]
-        revision = await self._commit([], writes)
+        # Faults are forgotten by members alone: what one that was fenced knows of them is old.
+        revision = await self._commit([node.keeper.guard], writes)
         document = {
             "version": 1,
             "command": "clear",
@@ -159,6 +160,8 @@ class Operations:
         node = self._node
         commit = await node.ports.coordinator.commit(expects, writes)
         node.contact.answered()
+        if not commit.ok:
+            raise Refused(f"{node.me} is no member of the cluster at present; try again, or ask another node")
         for write in writes:
             value = write.value if isinstance(write, Put) else None
             node.mirror.absorb(Change(write.key, value, commit.revision))

@@ -20,6 +20,8 @@ GATES = "begun against its gates"
 EXPIRED = "online without a lease"
 OUTCAST = "written by a fenced or former incarnation"
 FORCE = "taken down by force without need"
+FROZEN = "touched although it is frozen"
+DRAINED = "given to a node that is being drained"
 DIED = "the daemon died"
 CONVERGENCE = "not back to normal in time"
 
@@ -48,7 +50,10 @@ class Checkers:
     def __post_init__(self) -> None:
         self.site.on_begin = self.began
         self.store.on_commit = self.committed
+        self.store.on_told = self.told
 
+    _freezes: dict[str, dict[str, tuple[int, bool]]] = field(default_factory=dict)
+    """By node: what the coordinator has told its present daemon of freezes, with the revision."""
     _read: dict[str, tuple[bytes, dict[str, Any]]] = field(default_factory=dict)
 
     def record(self, key: str) -> dict[str, Any] | None:
@@ -60,11 +65,44 @@ class Checkers:
             known = self._read[key] = entry.value, json.loads(entry.value)
         return known[1]
 
+    # --- what operators have put on hold ------------------------------------------------------------------------
+
+    def forget_told(self, node: str) -> None:
+        """Another daemon begins there."""
+        self._freezes.pop(node, None)
+
+    def told(self, node: str, key: str, revision: int, *, there: bool) -> None:
+        """A daemon is told that a record is there, or is not any more."""
+        if key.startswith("freeze/"):
+            known = self._freezes.setdefault(node, {})
+            if known.get(key, (0, False))[0] < revision:
+                known[key] = revision, there
+
+    def _frozen(self, part: Part, action: Action) -> None:
+        known = self._freezes.get(part.node, {})
+        keys = ("freeze/all/all", f"freeze/group/{part.group}", f"freeze/node/{part.node}")
+        if found := [key for key in keys if known.get(key, (0, False))[1]]:
+            self.world.broken(FROZEN, f"{action} of {part.key} begins, and {part.node} knows of {', '.join(found)}")
+
+    def _heeds_holds(self, by: str, group: str, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """The record of who owns the group is not changed against what stands beside it in the store."""
+        if old is not None and (old["owner"], old["wanted"]) == (new["owner"], new["wanted"]):
+            return
+        nodes = {new["owner"]} | ({old["owner"]} if old is not None else set())
+        keys = ["freeze/all/all", f"freeze/group/{group}", *(f"freeze/node/{node}" for node in sorted(nodes))]
+        if found := [key for key in keys if self.store.get(key) is not None]:
+            self.world.broken(FROZEN, f"{by} placed {group} on {new['owner']} although there is {', '.join(found)}")
+        gained = old is None or old["owner"] != new["owner"]
+        if gained and self.store.get(f"drain/{new['owner']}") is not None:
+            self.world.broken(DRAINED, f"{by} placed {group} on {new['owner']}")
+
     # --- operations ---------------------------------------------------------------------------------------------
 
     def began(self, part: Part, action: Action) -> None:
         if part.operation is not None and action is not Action.CLEAN:
             self.world.broken(GATES, f"{action} of {part.key} while its {part.operation.action} is in flight")
+        if action in {Action.ONLINE, Action.OFFLINE, Action.PREPARE}:
+            self._frozen(part, action)
         if action is Action.ONLINE:
             self._online(part)
         elif action is Action.OFFLINE:
@@ -102,7 +140,12 @@ class Checkers:
         mine = self.record(f"node/{node}") or {}
         for write in writes:
             kind, _, name = write.key.partition("/")
-            if name != node and (mine.get("incarnation"), mine.get("state")) != (incarnation, "live"):
+            said_by_operator = kind in {"freeze", "drain"}
+            if (
+                not said_by_operator
+                and name != node
+                and (mine.get("incarnation"), mine.get("state")) != (incarnation, "live")
+            ):
                 self.world.broken(OUTCAST, f"{incarnation} wrote {write.key}, but the record of {node} is {mine}")
             if kind == "lease":
                 continue
@@ -122,6 +165,7 @@ class Checkers:
             return
         old = self._latest.get(group)
         self._latest[group] = new
+        self._heeds_holds(node, group, old, new)
         if old is not None and new["generation"] < old["generation"]:
             self.world.broken(GENERATIONS, f"{group}: from {old['generation']} to {new['generation']}")
         if old is not None and new["owner"] != old["owner"] and new["generation"] <= old["generation"]:

@@ -87,6 +87,7 @@ class Cluster:
             return
         self._starts[node] += 1
         self.site.forget_told(node)
+        self.checkers.forget_told(node)
         self.world.note(node, "boot")
         host = f"{node}/{self._boots[node]}"
         daemon = Daemon(self, node, self._starts[node], host, dict(self.groups[node]))
@@ -245,10 +246,11 @@ class Cluster:
 
     # --- operators ------------------------------------------------------------------------------------------------
 
-    def command(self, node: str, command: str, **params: Any) -> None:
+    def command(self, node: str, command: str, about: dict[str, Any] | None = None, **params: Any) -> None:
+        """Given to the daemon of ``node``; ``about``: parameters that may be called ``node`` too."""
         daemon = self.daemons.get(node)
         if daemon is not None and not self.calm:
-            daemon.start(self._command(daemon, command, params))
+            daemon.start(self._command(daemon, command, params | (about or {})))
 
     async def _command(self, daemon: Daemon, command: str, params: dict[str, Any]) -> None:
         if not daemon.node.authority.ready:
@@ -300,6 +302,17 @@ class Cluster:
             if local and local.state is ComponentState.STUCK and part.online and part.operation is None:
                 part.online = False
                 self.world.note(part.node, "by_hand", part=part.key)
+
+    def lift_holds(self) -> None:
+        """Whatever operators have frozen or drained, they thaw and resume, by any daemon that is ready."""
+        commands = {"freeze/group/": ("thaw", "group"), "freeze/node/": ("thaw", "node"), "drain/": ("resume", "node")}
+        held = [entry.key for prefix in ("freeze/", "drain/") for entry in self.coordination.store.list(prefix).entries]
+        daemon = next((each for each in self.daemons.values() if each.node.authority.ready), None)
+        for key in held if daemon is not None else ():
+            found = next(((c, k, key.removeprefix(p)) for p, (c, k) in commands.items() if key.startswith(p)), None)
+            command, params = (found[0], {found[1]: found[2]}) if found else ("thaw", {"all": True})
+            if daemon is not None:
+                daemon.start(self._command(daemon, command, params))
 
     def end(self) -> None:
         """Of the run."""

@@ -200,6 +200,25 @@ def lies(m: Maker, at: float) -> None:
     m.do(at + m.while_s(), "agents_are")
 
 
+def freeze(m: Maker, at: float) -> None:
+    """Hands off for a while, and whatever else happens meanwhile; who thaws it is another node, or nobody."""
+    what = m.rng.choice(({"group": m.group()}, {"group": m.group()}, {"node": m.node()}, {"all": True}))
+    m.do(at, "command", node=m.node(), command="freeze", about=what)
+    if m.rng.random() < 0.8:
+        m.do(at + m.while_s(), "command", node=m.node(), command="thaw", about=what)
+
+
+def drain(m: Maker, at: float) -> None:
+    node = m.node()
+    m.do(at, "command", node=m.node(), command="drain", about={"node": node})
+    if m.rng.random() < 0.8:
+        m.do(at + m.while_s(), "command", node=m.node(), command="resume", about={"node": node})
+
+
+def clear(m: Maker, at: float) -> None:
+    m.do(at, "command", node=m.node(), command="clear", group=m.group())
+
+
 KINDS: tuple[Kind, ...] = (
     switch,
     flip,
@@ -225,6 +244,9 @@ KINDS: tuple[Kind, ...] = (
     slow_loop,
     guard_death,
     lies,
+    freeze,
+    drain,
+    clear,
 )
 
 

@@ -91,6 +91,7 @@ class _Judge:
         while world.now < end:
             world.run_until(world.now + STEP_TTL * scenario.ttl_s)
             self._cluster.by_hand()
+            self._cluster.lift_holds()
             if not self._faults():
                 since = world.now if since is None else since
                 if world.now - since >= STEADY_TTL * scenario.ttl_s:
@@ -105,6 +106,8 @@ class _Judge:
         self.resigned.clear()
         cluster = self._cluster
         found = [f"{name} does not run" for name in cluster.scenario.nodes if name not in cluster.daemons]
+        store = cluster.coordination.store
+        found += [f"there still is {each.key}" for p in ("freeze/", "drain/") for each in store.list(p).entries]
         found += [f"{n} is not ready" for n, d in cluster.daemons.items() if not d.node.authority.ready]
         for group in cluster.scenario.groups:
             found += self._faults_of(group, cluster.checkers)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -45,6 +45,13 @@ class SimStore:
         self.watches: list[_Watch] = []
         self.on_commit: OnCommit | None = None
         """Told the node, the incarnation as which it asked, and what was written."""
+        self.on_told: Callable[..., None] | None = None
+        """Told what a daemon gets to know: its node, a key, the revision, and whether the record is ``there``."""
+
+    def tell(self, node: str, changes: Iterable[Change]) -> None:
+        if self.on_told is not None:
+            for change in changes:
+                self.on_told(node, change.key, change.revision, there=change.value is not None)
 
     def get(self, key: str) -> Entry | None:
         return self._entries.get(key)
@@ -121,7 +128,11 @@ class SimCoordinator:
         return await self._ask(self._coordination.store.get, key)
 
     async def list(self, prefix: str) -> Listing:
-        return await self._ask(self._coordination.store.list, prefix)
+        listing = await self._ask(self._coordination.store.list, prefix)
+        if not self.dead:
+            told = [Change(entry.key, entry.value, entry.revision) for entry in listing.entries]
+            self._coordination.store.tell(self._node, told)
+        return listing
 
     async def commit(self, expects: Sequence[Expect], writes: Sequence[Put | Delete]) -> Commit:
         began, store = self._coordination.world.now, self._coordination.store
@@ -197,7 +208,9 @@ class _Watch:
         while not self._batches:
             self._waiting = self._loop.create_future()
             await self._waiting
-        return self._batches.popleft()
+        batch = self._batches.popleft()
+        self._coordination.store.tell(self._node, batch)
+        return batch
 
     def look(self) -> None:
         """Something may have changed: what has is on its way, in order, one batch at a time."""
