@@ -25,6 +25,8 @@ def show(
             show_view(render_plan(document))
         else:
             print_line("\n".join(plain_plan(document)))
+    if document.get("refused"):
+        say(f"as things are now it would not be done: {document['refused']}")
     return 0
 
 

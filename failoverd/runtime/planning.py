@@ -8,7 +8,9 @@ from failoverd.domain.durations import LearnedDurations
 from failoverd.domain.eligibility import choose, explain, refusals
 from failoverd.domain.handover import Move
 from failoverd.domain.model import Group, limits_of
+from failoverd.domain.operator import Denied, request_switch
 from failoverd.domain.plan import make_plan, plan_document
+from failoverd.domain.view import GroupView, View
 from failoverd.errors import Refused, UsageError
 from failoverd.runtime.node import Node
 
@@ -36,7 +38,18 @@ async def plan_for(node: Node, name: str, request: Request) -> dict[str, Any]:
     found: dict[str, Any] = await node.ports.offload(
         lambda: document(group.group, source=source, target=target, dead=request.down, limits=limits, learned=learned)
     )
-    return found
+    return found | {"refused": _refused(view, group, target, request)}
+
+
+def _refused(view: View, group: GroupView, target: str, request: Request) -> str | None:
+    """Why it would not be done as things are now: frozen, drained, or a target that cannot take it."""
+    frozen = view.freeze_of(group)
+    if frozen is not None:
+        return f"{group.group.name} is {view.holds.text(frozen)}"
+    if group.placement is None or request.down is not None or request.source not in {None, group.placement.owner}:
+        return None
+    answer = request_switch(view, group, target, by="")
+    return answer.text if isinstance(answer, Denied) else None
 
 
 def document(

@@ -109,12 +109,6 @@ MUTATIONS = (
         "a freeze holds nobody's hands", "runtime/board.py", "bool(self.frozen) or self._unplaced", "self._unplaced"
     ),
     Mutation(
-        "what is on hold is not compared",
-        "runtime/actor.py",
-        "for subject, revision in decision.holds]",
-        "for subject, revision in ()]",
-    ),
-    Mutation(
         "a frozen group is decided on",
         "domain/decide.py",
         "PHASES if view.freeze_of(group) is None else PHASES_FROZEN",

@@ -179,6 +179,20 @@ async def test_a_freeze_that_cannot_be_read_is_a_freeze(virtual_clock: VirtualCl
         assert c.world.record == []
 
 
+async def test_a_plan_is_made_all_the_same_and_says_what_stands_against_it(virtual_clock: VirtualClock) -> None:
+    async with cluster(virtual_clock, group_of(*CHAIN)) as c:
+        await c.online("a")
+        assert (await c.ask("a", "plan", group=GROUP, to="b"))["refused"] is None
+        await c.ask("a", "drain", node="b")
+        found = await c.ask("a", "plan", group=GROUP, to="b")
+        assert found["refused"] == "b cannot take g: it is being drained"
+        assert len(found["steps"]) == 6
+        with pytest.raises(Refused, match="b is being drained"):
+            await c.ask("a", "plan", group=GROUP)
+        await c.ask("a", "freeze", group=GROUP, reason="storage work")
+        assert "storage work" in (await c.ask("a", "plan", group=GROUP, to="b", down="a"))["refused"]
+
+
 # --- drain --------------------------------------------------------------------------------------------------------
 
 
