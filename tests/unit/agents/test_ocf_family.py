@@ -1,5 +1,7 @@
 """Resource agents in a configuration: what their meta-data make of its keys, with line and column."""
 
+import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,9 @@ import pytest
 from failoverd.agents.ocf.family import OcfFamily, OcfType
 from failoverd.agents.ocf.params import own
 from failoverd.agents.ocf.reading import Reader
+from failoverd.config.examination import Examination, examine
+from failoverd.config.fault import Mark
+from failoverd.config.findings import Findings
 from failoverd.config.reader import check
 from failoverd.config.settings import Report
 from failoverd.config.table import AgentTable
@@ -155,6 +160,21 @@ def test_a_close_look_asks_the_agent_itself(root: Path) -> None:
         for one in report.warnings
     )
     assert not any("validate-all" in str(one) for one in read(root, component, node="w", closely=True).warnings)
+
+
+def test_a_close_look_at_many_has_an_end() -> None:
+    findings, looked = Findings(), []
+
+    def look(number: int) -> tuple[str, ...]:
+        looked.append(number)
+        time.sleep(0.2)
+        return ()
+
+    examine(
+        (Examination(Mark("f", number + 1), f"c{number}", partial(look, number)) for number in range(40)), findings, 0.1
+    )
+    assert len(looked) < 40
+    assert len(findings.warnings) + len(looked) == 40, "each of the others is named"
 
 
 def test_an_agent_that_is_replaced_is_read_anew(root: Path) -> None:
