@@ -234,7 +234,7 @@ def exec_component(root: Path, part: Part) -> dict[str, Any]:
 def trial(
     shape: Shape,
     *,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Any] | Callable[[Path], Mapping[str, Any]] | None = None,
     components: Callable[[Path], dict[str, Any]] | None = None,
     group: Mapping[str, Any] | None = None,
     online: bool = True,
@@ -251,7 +251,7 @@ def trial(
             {
                 "heartbeat": {"interval": "100ms", "dead_after": "300ms"},
                 "lease": {"ttl": "3s"},
-                **(settings or {}),
+                **((settings(root) if callable(settings) else settings) or {}),
                 "groups": {
                     GROUP: {"nodes": ["a", "b"], "max_moves": "1000 per 1h", **(group or {}), "components": made}
                 },

@@ -44,6 +44,10 @@ WALL_START = datetime(2024, 2, 28, 23, 0, 0, tzinfo=UTC)
 ROUNDS_MAX = 100_000
 """So many rounds of the loop at one and the same virtual time are a busy wait."""
 
+LEAST_S = 2e-9
+"""asyncio runs a timer early by up to its clock's resolution (1e-9): several sleepers that have less than that left
+would keep each other, and the loop, from ever letting time move on."""
+
 T = TypeVar("T")
 
 
@@ -124,7 +128,7 @@ class VirtualClock:
 
     async def sleep_until(self, at: float) -> None:
         while (left := at - self.now()) > 0:  # noqa: ASYNC110 (a sleep, not a poll)
-            await asyncio.sleep(left)
+            await asyncio.sleep(max(left, LEAST_S))
 
     def wall(self) -> str:
         at = WALL_START + timedelta(seconds=self.now() - START)

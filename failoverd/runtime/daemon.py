@@ -153,7 +153,7 @@ async def _serve(
                 tasks.start_soon(_obey_signals, node, reloader, manager)
                 tasks.start_soon(_remember, node, store, log)
                 tasks.start_soon(writer.run)
-                tasks.start_soon(_judge_fencing, path, config, types, log)
+                tasks.start_soon(_judge_fencing, node, path, config, types, log)
                 await node.run()
                 stopped = True
                 tasks.cancel_scope.cancel()
@@ -252,9 +252,10 @@ class _Watchdog:
             self._manager.alive()
 
 
-async def _judge_fencing(path: Path, config: Config, types: Mapping[str, AgentType], log: EventLog) -> None:
+async def _judge_fencing(node: Node, path: Path, config: Config, types: Mapping[str, AgentType], log: EventLog) -> None:
     """Whether the fence agents are here and know their parameters, as ``failoverd check`` says it too. They are asked
     once everything else is up: a daemon that did not start for want of them would protect nobody."""
+    await node.became_ready.wait()
     if config.fencing:
         ask = partial(check, path, types, node=config.node, inspect=inspect)
         report = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import etcd, handovers, idle, latency, ocf, power, storm
+from tests.bench import etcd, fence, handovers, idle, latency, ocf, power, storm
 from tests.bench.table import Row, machine, show
 
 Case = Callable[[], list[Row]]
@@ -21,6 +21,7 @@ CASES: dict[str, Case] = {
     "status": latency.status,
     "storm": storm.storm,
     "power-cut": power.power_cut,
+    "fence": fence.power_cut,
     "idle": idle.idle,
     "etcd-leader": etcd.leader_lost,
     "coordinators": etcd.costs,
@@ -31,6 +32,7 @@ QUICK: dict[str, Case] = {
     "triangle": handovers.triangle,
     "hops": lambda: latency.hops(switches=1),
     "power-cut": lambda: power.power_cut(cuts=2),
+    "fence": lambda: fence.power_cut(cuts=2),
 }
 
 

@@ -86,7 +86,7 @@ def test_a_dead_node_is_confirmed_off_and_taken_over_long_before_its_lease_ends(
         assert done["duration_s"] > 0
         # Switched on again, it joins as another incarnation and takes nothing that is not its own.
         cluster["a"].start()
-        cluster["a"].wait_ready()
+        cluster["a"].wait_ready(60)
         settled(cluster, "b")
         assert record(cluster.root)[0] == "b online disk"
         assert "a online disk" not in record(cluster.root)
@@ -187,14 +187,16 @@ def deafen(cluster: LocalCluster) -> None:
 def test_in_a_split_the_owners_side_survives_and_at_most_one_is_shot() -> None:
     """Neither hears the other one. While both reach the coordinator nobody is shot; then neither can write for long
     enough to be taken for dead, and both find at the same moment that they could shoot."""
-    with fenced() as cluster:
+    with fenced(
+        lease={**PATIENT["lease"], "failsafe": "0s"}
+    ) as cluster:  # else a restarted node shoots nobody at first
         for node in cluster.nodes.values():
             node.kill_daemon()
         deafen(cluster)
         for node in cluster.nodes.values():
             node.start()
         for node in cluster.nodes.values():
-            node.wait_ready()
+            node.wait_ready(60)
         until(lambda: all(_suspects(node) for node in cluster.nodes.values()))
         time.sleep(1.5)
         assert shots(cluster) == []
