@@ -20,7 +20,7 @@ from failoverd.coordinators.etcd.managed.messages import Cluster
 from failoverd.demo.local import LocalCluster, LocalNode, free_ports
 
 WITNESS = "w"
-PATIENCE_S = 30.0
+PATIENCE_S = 60.0
 
 
 class ManagedCluster(LocalCluster):
@@ -51,7 +51,12 @@ class ManagedCluster(LocalCluster):
                 ["leader", *["follower"] * (len(names) - 1)]
             )
 
-        until(so, what=f"members {names}; it is {self.state}")
+        deadline = time.monotonic() + PATIENCE_S
+        while not so():
+            if time.monotonic() >= deadline:
+                logs = "".join(f"\n{name}:\n{node.log_tail(8)}" for name, node in self.nodes.items())
+                raise AssertionError(f"the members are not {names} within {PATIENCE_S:g}s but {self.state}{logs}")
+            time.sleep(0.05)
 
     def url(self, node: str, port: str) -> str:
         document = config_of(self[node])

@@ -53,6 +53,7 @@ class Event(StrEnum):
     ETCD_MEMBER_HEALTHY = "etcd.member_healthy"
     ETCD_MEMBER_DEFRAGMENTED = "etcd.member_defragmented"
     ETCD_LEADER_CHANGED = "etcd.leader_changed"
+    ETCD_CLUSTER_FORCED = "etcd.cluster_forced"
     ETCD_ALARM = "etcd.alarm"
     ETCD_CERTIFICATE_RENEWED = "etcd.certificate_renewed"
     FAILSAFE_ENTERED = "failsafe.entered"
@@ -253,6 +254,11 @@ CATALOGUE: dict[Event, Entry] = {
     Event.ETCD_LEADER_CHANGED: _info(
         "The etcd members have another leader. Writes waited for the election, a few tenths of a second. If it "
         "repeats: too little processor time, a slow disk, or a network slower than `heartbeat_interval`."
+    ),
+    Event.ETCD_CLUSTER_FORCED: _critical(
+        "By an operator's word (the file `etcd/force-new-cluster` in the state_dir) this node's etcd member goes on "
+        "alone with the data that it has. The former members must never come back with theirs: their nodes enter as "
+        "new members, with an empty directory."
     ),
     Event.ETCD_ALARM: _critical(
         "etcd raised an alarm. NOSPACE: its data has outgrown the quota and it takes no writes; failoverd compacts and "

@@ -164,6 +164,23 @@ def test_after_a_loss_of_all_power_a_node_without_data_forms_no_cluster_of_its_o
     assert three.wait_group("g", state="online", owner=None, timeout_s=15)["generation"] >= generation
 
 
+def test_what_is_left_goes_on_alone_by_an_operators_word(three: ManagedCluster) -> None:
+    """As docs/etcd.md has it: two of three are lost for good."""
+    generation = settled(three, "a")["generation"]
+    for node in three.nodes.values():
+        node.cut_power()
+    for name in "ab":
+        shutil.rmtree(three[name].directory / "state")
+    (three["w"].directory / "state" / "etcd" / "force-new-cluster").touch()
+    three["w"].start()
+    until(lambda: log(three["w"], "etcd.cluster_forced"), within_s=30)
+    assert [member.name for member in three.members("w").members] == ["w"]
+    for name in "ab":
+        three[name].start()
+    three.wait_members("a", "b", "w")
+    assert three.wait_group("g", state="online", owner=None, timeout_s=15)["generation"] >= generation
+
+
 # --- another configuration --------------------------------------------------------------------------------------
 
 

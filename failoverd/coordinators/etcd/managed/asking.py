@@ -103,8 +103,8 @@ class Asker:
 
     # --- changes ----------------------------------------------------------------------------------------------
 
-    async def add_learner(self, urls: Sequence[str], peer_url: str) -> None:
-        body = {"peerURLs": [peer_url], "isLearner": True}
+    async def add(self, urls: Sequence[str], peer_url: str, *, voting: bool) -> None:
+        body = {"peerURLs": [peer_url], "isLearner": not voting}
         await self._change(urls, "/v3/cluster/member/add", body)
 
     async def remove(self, urls: Sequence[str], member: Member) -> None:

@@ -58,9 +58,9 @@ class Entry:
                 case Wait(why=why):
                     self._tell(why)
                     return False
-                case Add():
-                    await self._asker.add_learner(self._urls, self._layout.peer_url(self._layout.node))
-                    self._log.emit(Event.ETCD_MEMBER_ADDED, member=self._layout.node, voting=False)
+                case Add(voting=voting):
+                    await self._asker.add(self._urls, self._layout.peer_url(self._layout.node), voting=voting)
+                    self._log.emit(Event.ETCD_MEMBER_ADDED, member=self._layout.node, voting=voting)
                 case Remove(member=member):
                     await self._remove(member)
         except Unanswered as error:

@@ -54,6 +54,10 @@ class Remove:
 class Add:
     """Make this node a member of the cluster that there is."""
 
+    voting: bool
+    """At once, for etcd 3.4 promotes nobody where a single member votes (IsReadyToPromoteMember). Its writes then wait
+    until this node's member runs, which is begun next. Else it is to learn everything first."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
@@ -97,7 +101,7 @@ def _enter(layout: Layout, running: Mapping[str, Runs]) -> Decision:
     found = [(cluster, cluster.find(layout.node, layout.peer_url(layout.node))) for cluster in clusters.values()]
     known = next(((cluster, member) for cluster, member in found if member is not None), None)
     if known is None:
-        return Add()
+        return Add(voting=any(_votes_alone(cluster) for cluster in clusters.values()))
     cluster, member = known
     if member.started or layout.peer_url(layout.node) not in member.peer_urls:
         return Remove(member=member)
@@ -107,6 +111,10 @@ def _enter(layout: Layout, running: Mapping[str, Runs]) -> Decision:
     if not any(answer.formed for answer in running.values()):
         return Wait(why="the other members have no majority yet, or have just got one")
     return Begin(start=Start.EXISTING, initial=_initial(layout, cluster, member))
+
+
+def _votes_alone(cluster: Cluster) -> bool:
+    return len([member for member in cluster.members if not member.learner]) == 1
 
 
 def _is_new(layout: Layout, cluster: Cluster) -> bool:

@@ -18,6 +18,10 @@ COMPACT_EVERY = "10m"
 SNAPSHOT_COUNT = 10_000
 """Entries between two snapshots, held in memory; a tenth of the default, which is for larger stores."""
 
+FORCE = "force-new-cluster"
+FIRST_START = ("initial-cluster", "initial-cluster-state", FORCE)
+"""Settings that count when a member is started, and not while it runs."""
+
 
 class Start(Enum):
     """``initial-cluster-state`` of a member without data."""
@@ -81,6 +85,11 @@ class Layout:
     @property
     def log_file(self) -> Path:
         return self.directory / "etcd.log"
+
+    @property
+    def force_file(self) -> Path:
+        """An operator's word that the other members are lost for good: go on alone with the data that is here."""
+        return self.directory / "force-new-cluster"
 
     @property
     def config_file(self) -> Path:
@@ -151,5 +160,5 @@ def is_loopback(address: str) -> bool:
 def fingerprint(document: Mapping[str, Any]) -> str:
     """Tells whether a member that runs was started as it would be now; what counts only at its very first start does
     not matter."""
-    lasting = {key: value for key, value in document.items() if key not in ("initial-cluster", "initial-cluster-state")}
+    lasting = {key: value for key, value in document.items() if key not in FIRST_START}
     return hashlib.sha256(json.dumps(lasting, sort_keys=True).encode()).hexdigest()[:16]

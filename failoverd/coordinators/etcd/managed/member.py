@@ -19,7 +19,7 @@ from failoverd.coordinators.etcd.managed.entry import Entry
 from failoverd.coordinators.etcd.managed.greeting import PortTaken
 from failoverd.coordinators.etcd.managed.health import Health
 from failoverd.coordinators.etcd.managed.joining import Begin
-from failoverd.coordinators.etcd.managed.layout import Layout, Start, fingerprint, member_config
+from failoverd.coordinators.etcd.managed.layout import FORCE, Layout, Start, fingerprint, member_config
 from failoverd.coordinators.etcd.managed.owner import Owner
 from failoverd.coordinators.etcd.managed.process import CannotRun, MemberProcess, Running
 from failoverd.errors import StartupError
@@ -33,6 +33,7 @@ UPKEEP_S = 10.0
 """How often certificates and the size of the log are looked at: mostly, a look at the clock."""
 RETIRE_S = 5.0
 AGAIN_S = 2.0
+FORCED_S = 30.0
 PATIENCE_S = 3.0
 """How long a node waits for others before it says so: they may be starting too."""
 TELL_EVERY_S = 30.0
@@ -154,11 +155,15 @@ class ManagedEtcd:
         begin = Begin(start=Start.EXISTING, initial=self.layout.initial)  # of no effect on a member that has data
         if not await to_thread.run_sync(ownership.has_data, self.layout):
             await to_thread.run_sync(ownership.take_over, self.layout)
+            process.check()  # the others are to wait for nobody who cannot come
             self._is("waiting")
             self._wait_told_at = 0.0
             entry = Entry(self.layout, self._asker, self._certificates, self._log, self._waits)
             begin = await entry.begin(await self._listen())
         document = await self._document(begin.initial, begin.start)
+        forced = await to_thread.run_sync(self.layout.force_file.exists)
+        if forced:
+            document[FORCE] = True
         try:
             await to_thread.run_sync(replace, self.layout.config_file, json.dumps(document, indent=1).encode())
         except OSError as error:
@@ -168,7 +173,18 @@ class ManagedEtcd:
         self._log.emit(
             Event.ETCD_MEMBER_STARTED, pid=running.pid, cluster_state=begin.start.value, members=list(begin.initial)
         )
+        if forced:
+            await self._forced()
         return running
+
+    async def _forced(self) -> None:
+        """Until the member leads a cluster of its own; then the operator's word is used up."""
+        own = self.layout.node
+        with anyio.move_on_after(FORCED_S):
+            while self._health.leader != own or not self._health.members[own].leads:
+                await self._pause(BACKOFF_S[0])
+            await to_thread.run_sync(self.layout.force_file.unlink)
+            self._log.emit(Event.ETCD_CLUSTER_FORCED, member=own)
 
     async def _document(self, initial: Mapping[str, str], start: Start) -> dict[str, Any]:
         return member_config(self.layout, listen=await self._listen(), initial=initial, start=start)

@@ -23,7 +23,7 @@ class Members(Protocol):
 
     async def alarms(self, client_url: str) -> dict[str, tuple[int, ...]]: ...
 
-    async def add_learner(self, urls: Sequence[str], peer_url: str) -> None:
+    async def add(self, urls: Sequence[str], peer_url: str, *, voting: bool) -> None:
         """Asked of one member (client URL) after another until one has done it, as every change of members is."""
 
     async def remove(self, urls: Sequence[str], member: Member) -> None: ...

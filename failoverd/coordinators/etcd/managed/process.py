@@ -98,6 +98,10 @@ class MemberProcess:
         """Whether one runs on our data, from whatever daemon."""
         return await to_thread.run_sync(find, self._mark.encode(), abandon_on_cancel=True)
 
+    def check(self) -> None:
+        """Raises ``CannotRun`` where etcd is not installed."""
+        self._program()
+
     async def start(self, fingerprint: str) -> Running:
         """With the configuration file as it is. Raises ``CannotRun``."""
         program = self._program()

@@ -87,8 +87,8 @@ class FakeMembers:
         self._at(client_url)
         return self.raised
 
-    async def add_learner(self, urls: Sequence[str], peer_url: str) -> None:
-        self.done.append(("add", f"{urls[0]} {peer_url}"))
+    async def add(self, urls: Sequence[str], peer_url: str, *, voting: bool) -> None:
+        self.done.append(("add", f"{urls[0]} {peer_url} {voting}"))
 
     async def remove(self, urls: Sequence[str], member: Member) -> None:
         self._at(urls[0])

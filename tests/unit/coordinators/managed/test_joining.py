@@ -62,9 +62,15 @@ def test_member_that_has_run_before_and_lost_its_data_is_removed_first() -> None
 
 
 def test_removed_one_is_added_and_added_one_begins() -> None:
-    assert decide(PLAN, {"a": runs(A, B), "b": runs(A, B)}) == Add()
+    assert decide(PLAN, {"a": runs(A, B), "b": runs(A, B)}) == Add(voting=False)
     decision = decide(PLAN, {"a": runs(A, B, NEW_W), "b": SILENT})
     assert decision == Begin(start=Start.EXISTING, initial=PLAN.initial)
+
+
+def test_where_one_votes_alone_nobody_can_learn_first() -> None:
+    assert decide(PLAN, {"a": runs(A), "b": SILENT}) == Add(voting=True)
+    learning = member(PLAN, "b", 2, learner=True)
+    assert decide(PLAN, {"a": runs(A, learning), "b": SILENT}) == Add(voting=True)
 
 
 def test_the_one_who_knows_of_us_is_believed() -> None:
