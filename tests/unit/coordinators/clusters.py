@@ -16,12 +16,20 @@ import pytest
 
 from failoverd.clock import BootClock
 from failoverd.coordinators.etcd.coordinator import EtcdCoordinator
+from failoverd.coordinators.etcd.managed.certificates import Certificates
 from failoverd.coordinators.memory import Fate, MemoryCoordinator, MemoryStore, NoFaults, Operation
 from failoverd.coordinators.sqlite import SqliteCoordinator
+from failoverd.demo.local import HOST
 from failoverd.ports import Change, Commit, Coordinator, Delete, Entry, Expect, Listing, Put
-from tests.etcd_server import EtcdServers, made, needs_etcd
+from tests.etcd_server import EtcdServers, ServerTls, made, needs_etcd
 
-KINDS = ("memory", "sqlite", pytest.param("etcd", marks=[needs_etcd, pytest.mark.processes]))
+ETCD_KINDS = ("etcd", "etcd-tls")
+"""The second as failoverd runs it itself: certificates of an authority derived from the cluster key, on both sides."""
+KINDS = (
+    "memory",
+    "sqlite",
+    *(pytest.param(kind, marks=[needs_etcd, pytest.mark.processes]) for kind in ETCD_KINDS),
+)
 TIMEOUT_S = 2.0
 
 
@@ -162,7 +170,13 @@ class EtcdCluster:
 
     async def client(self, name: str = "a", *, request_timeout_s: float = TIMEOUT_S) -> Rebased:
         del name
-        inner = EtcdCoordinator(self.servers.endpoints, cluster=self._name, request_timeout_s=request_timeout_s)
+        tls = self.servers.members[0].tls
+        inner = EtcdCoordinator(
+            self.servers.endpoints,
+            cluster=self._name,
+            request_timeout_s=request_timeout_s,
+            tls=None if tls is None else tls.client,
+        )
         self.clients.append(Rebased(inner, self._base, self.servers, self._history))
         return self.clients[-1]
 
@@ -176,18 +190,32 @@ class EtcdCluster:
 
 
 @cache
-def shared_etcd() -> EtcdServers:
+def shared_etcd(kind: str) -> EtcdServers:
     """One member for all tests of this process that do not mind each other."""
     directory = Path(tempfile.mkdtemp(prefix="failoverd-etcd-"))
-    servers = made(directory, 1)
+    servers = made(directory, 1, tls=certified(directory) if kind == "etcd-tls" else None)
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     atexit.register(servers.kill)
     return servers
 
 
+def certified(directory: Path) -> ServerTls:
+    certificates = Certificates(
+        secrets.token_bytes(32),
+        cluster="contract",
+        node="a",
+        names=[HOST],
+        ca_file=directory / "tls" / "ca.pem",
+        pem_file=directory / "tls" / "member.pem",
+    )
+    certificates.renew(BootClock().wall())
+    pem = certificates.pem_file
+    return ServerTls(ca=certificates.ca_file, cert=pem, key=pem, client=certificates.client_context())
+
+
 @asynccontextmanager
-async def open_etcd(*, history: int = SHORT_HISTORY) -> AsyncIterator[EtcdCluster]:
-    servers = shared_etcd()
+async def open_etcd(kind: str, *, history: int = SHORT_HISTORY) -> AsyncIterator[EtcdCluster]:
+    servers = shared_etcd(kind)
     servers.start()
     status = servers.members[0].ask("/v3/maintenance/status")
     cluster = EtcdCluster(servers, int(status["header"]["revision"]), history)
@@ -204,7 +232,9 @@ async def open_cluster(kind: str, directory: Path, *, tombstones_max: int = 1024
         yield MemoryCluster(tombstones_max)
         return
     opened: AbstractAsyncContextManager[Cluster] = (
-        open_etcd(history=tombstones_max) if kind == "etcd" else open_sqlite(directory, tombstones_max=tombstones_max)
+        open_etcd(kind, history=tombstones_max)
+        if kind in ETCD_KINDS
+        else open_sqlite(directory, tombstones_max=tombstones_max)
     )
     async with opened as cluster:
         yield cluster

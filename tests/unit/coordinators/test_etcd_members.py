@@ -242,3 +242,28 @@ async def test_etcd_built_anew_under_the_same_name_is_not_believed(tmp_path: Pat
                     await etcd.commit([], [Put("k", b"")])
             async with client(servers.endpoints, "anew") as fresh:
                 assert (await fresh.list("")).entries == (), "and nothing was written to it"
+
+
+async def test_compaction_while_the_stream_was_broken_is_an_error_not_a_gap(whole: EtcdServers) -> None:
+    follower = whole.follower()
+    others = [member for member in whole.members if member is not follower]
+    async with (
+        client([follower.client_url], "gap") as etcd,
+        client([each.client_url for each in others], "gap") as other,
+    ):
+        start = await put(etcd, "k", b"1")
+        async with etcd.watch("", start) as batches:
+            with anyio.move_on_after(SETTLE_S):
+                await anext(batches)
+            follower.kill()
+            for number in range(5):
+                newest = await put(other, "k", b"%d" % number)
+            others[0].ask("/v3/kv/compaction", revision=str(newest))
+            await restart(whole)
+            with pytest.raises(CoordinatorUnavailable, match="not kept any more"):
+                await soon(batches)
+        listing = await etcd.list("")
+        assert [entry.value for entry in listing.entries] == [b"4"]
+        async with etcd.watch("", listing.revision) as batches:
+            revision = await put(other, "k", b"5")
+            assert await soon(batches) == (Change("k", b"5", revision),), "and from there on nothing is missed"

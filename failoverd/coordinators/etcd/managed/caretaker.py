@@ -116,8 +116,7 @@ class Caretaker:
     async def _remove(self, cluster: Cluster, member: Member) -> None:
         """Unless those who stay would be without a majority."""
         staying = [each for each in cluster.members if each.id != member.id and not each.learner]
-        names = {self._layout.peer_url(name): name for name in self._layout.hosts}
-        well = [each for each in staying if self._is_well(names.get(each.peer_urls[0], ""))]
+        well = [each for each in staying if await self._is_well(each)]
         if len(well) < majority(len(staying)):
             return
         self._asked.add(member.name)
@@ -131,9 +130,14 @@ class Caretaker:
                 Event.ETCD_MEMBER_REMOVED, member=name, reason="the configuration does not make it vote any more"
             )
 
-    def _is_well(self, name: str) -> bool:
-        known = self._health.members.get(name)
-        return known is not None and known.well
+    async def _is_well(self, member: Member) -> bool:
+        known = self._health.members.get(member.name)
+        if known is not None:
+            return known.well
+        try:  # one that is to go as well, but counts until then
+            return member.started and (await self._asker.status(member.client_urls[0])).leader != 0
+        except Unanswered:
+            return False
 
     async def _departed(self, name: str) -> None:
         self._tell_removed(name)  # where the answer to our request was lost

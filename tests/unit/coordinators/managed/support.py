@@ -51,8 +51,8 @@ class FakeMembers:
         """What was changed, and of whom."""
 
     def _at(self, url: str) -> str:
-        name = self.urls[url]
-        if name in self.silent:
+        name = self.urls.get(url, "")
+        if not name or name in self.silent:
             raise Unanswered(f"{url}: no answer")
         return name
 
