@@ -28,6 +28,7 @@ Time jumps past real threads, processes and sockets (anyio.to_thread, SQLite in 
 """
 
 import asyncio
+import math
 import selectors
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -100,6 +101,16 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._jumping.now
+
+    @property
+    def _clock_resolution(self) -> float:
+        """Asyncio fires a timer that is due within this time without waiting for it, so that nothing would move the
+        time on to what it was set for, and who sleeps until then would go round for ever: the next float, no more."""
+        return math.ulp(self._jumping.now)
+
+    @_clock_resolution.setter
+    def _clock_resolution(self, seconds: float) -> None:
+        """As asyncio's constructor has it from the real clock."""
 
     def _next_timer(self) -> float:
         return self._scheduled[0].when()

@@ -1,6 +1,7 @@
 """The virtual loop itself: everything that is tested on it stands on this."""
 
 import asyncio
+import math
 import time
 
 import anyio
@@ -84,3 +85,13 @@ def test_a_timer_fires_at_the_very_float_it_was_set_for() -> None:
             assert fired.pop() == at
 
     run_virtual(main)
+
+
+def test_a_sleep_that_ends_with_the_next_float_ends() -> None:
+    async def nearly(clock: VirtualClock) -> float:
+        for _ in range(1000):
+            await clock.sleep_until(math.nextafter(clock.now(), math.inf))
+        await clock.sleep_until(clock.now() + 5e-10)
+        return clock.now()
+
+    assert run_virtual(nearly) > START
