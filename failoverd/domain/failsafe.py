@@ -46,19 +46,21 @@ def failsafe_faults(lease: LeaseSettings, *, interval_s: float, dead_after_s: fl
             f"{dead_after_s:g}s + 2*{interval_s:g}s + {lease.self_stop_s:g}s = {needed:g}s, "
             f"failsafe is {lease.failsafe_s:g}s"
         )
-    early = lease.renew_s + lease.request_timeout_s + 2 * interval_s + lease.self_stop_s
+    early = asks_from(lease, 0.0) + 2 * interval_s + lease.self_stop_s
     if early > lease.ttl_s * (1 + 1e-9):
         found.append(
-            "renew + request_timeout + 2*interval + self_stop <= ttl does not hold, so the promises of failsafe would "
-            f"come too late: {lease.renew_s:g}s + {lease.request_timeout_s:g}s + 2*{interval_s:g}s + "
+            "max(renew + request_timeout, (ttl - self_stop)/2) + 2*interval + self_stop <= ttl does not hold, so the "
+            f"promises of failsafe would come too late: {asks_from(lease, 0.0):g}s + 2*{interval_s:g}s + "
             f"{lease.self_stop_s:g}s = {early:g}s, ttl is {lease.ttl_s:g}s"
         )
     return tuple(found)
 
 
 def asks_from(lease: LeaseSettings, began: float) -> float:
-    """When a renewal is overdue: the next one should have been answered. ``began``: of the last good one."""
-    return began + lease.renew_s + lease.request_timeout_s
+    """When a renewal is overdue: the next one should have been answered, and half of the time has passed in which the
+    lease may be used. Not earlier: a promise outlasts its reason, and who has promised cannot fence a node that dies a
+    moment later. ``began``: of the last good one."""
+    return began + max(lease.renew_s + lease.request_timeout_s, (lease.ttl_s - lease.self_stop_s) / 2)
 
 
 # --- who asks -------------------------------------------------------------------------------------------------------

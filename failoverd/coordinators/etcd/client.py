@@ -139,6 +139,7 @@ class EtcdClient:
                 request.troubles[url] = "no answer"
             if not good:
                 self._endpoints.failed(url)
+        self._endpoints.answered(url)
         return answer
 
     async def _exchange(self, url: str, request: Request) -> Json:

@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from failoverd.coordinators.etcd.coordinator import EtcdCoordinator
-from failoverd.coordinators.etcd.endpoints import Endpoints
+from failoverd.coordinators.etcd.endpoints import RETURN_AFTER, RETURN_AFTER_MAX, Endpoints
 from failoverd.coordinators.etcd.messages import Verdict, end_of_prefix, error_of, hinted, watch_news
 from failoverd.demo.local import HOST, free_ports
 from failoverd.errors import CoordinatorUnavailable
@@ -209,6 +209,31 @@ def test_endpoints_move_on_once_for_many_failures_of_one() -> None:
     assert endpoints.current == "http://b"
     endpoints.failed("http://b")
     assert endpoints.current == "http://a"
+
+
+def test_the_first_endpoint_is_tried_again_after_a_while_and_less_often_in_vain() -> None:
+    endpoints = Endpoints(["http://a", "http://b"])
+
+    def answers_until_a_is_tried() -> int:
+        for count in range(10 * RETURN_AFTER_MAX):
+            if endpoints.current == "http://a":
+                return count
+            endpoints.answered("http://b")
+        return 0
+
+    endpoints.failed("http://a")
+    assert answers_until_a_is_tried() == RETURN_AFTER
+    endpoints.failed("http://a")
+    assert answers_until_a_is_tried() == 2 * RETURN_AFTER
+    for _ in range(20):
+        endpoints.failed("http://a")
+        answers_until_a_is_tried()
+    endpoints.failed("http://a")
+    assert answers_until_a_is_tried() == RETURN_AFTER_MAX
+    for _ in range(RETURN_AFTER):
+        endpoints.answered("http://a")
+    endpoints.failed("http://a")
+    assert answers_until_a_is_tried() == RETURN_AFTER
 
 
 def test_prefix_ends_where_the_next_key_begins() -> None:

@@ -223,9 +223,14 @@ def test_a_violated_inequality_is_told_with_its_numbers() -> None:
     assert "failsafe is 2s" in fault
     assert needed_s(lease, interval_s=0.1, dead_after_s=1.0) == pytest.approx(2.2)
     (late,) = failsafe_faults(LeaseSettings.of(ttl_s=3.0, failsafe_s=9.0), interval_s=0.6, dead_after_s=1.8)
-    assert "0.5s + 0.5s + 2*0.6s + 1s = 3.2s, ttl is 3s" in late
+    assert "1s + 2*0.6s + 1s = 3.2s, ttl is 3s" in late
     assert failsafe_faults(LeaseSettings.of(failsafe_s=0.0), interval_s=9.0, dead_after_s=30.0) == ()
 
 
 def test_it_is_asked_when_the_next_renewal_should_have_been_answered() -> None:
     assert asks_from(LeaseSettings.of(ttl_s=3.0), 100.0) == 101.0
+
+
+def test_who_renews_often_does_not_ask_for_the_first_renewal_that_is_late() -> None:
+    assert asks_from(LeaseSettings.of(ttl_s=3.0, renew_s=0.05), 100.0) == 101.0
+    assert asks_from(LeaseSettings.of(ttl_s=3.0, renew_s=0.7, self_stop_s=0.7), 100.0) == pytest.approx(101.4)
