@@ -15,7 +15,7 @@ from tests.etcd_server import EtcdMember
 from tests.hosts.cluster import Cluster, Node
 
 TRIES = int(os.environ.get("TRIES", "2"))
-STEADY_S = 0.5
+STEADY_S = 1.0
 """For so long, and up to twice that, nothing happens before something is measured."""
 STEPS = ("peer.suspected", "fence.begun", "fence.done", "peer.fenced", "handover.begun", "component.onlining")
 LEASES = 1.25
