@@ -88,8 +88,8 @@ class Host:
     init: Running | None = None
     namespace: str = ""
     """What /proc/PID/ns/pid shows of its processes."""
-    cuts: int = 0
-    """How often its power was cut."""
+    _to_remove: bool = False
+    """Its network namespace is still there, with all that the kernel holds in it: cut off, and nobody waits for it."""
     _lock: threading.RLock = field(default_factory=threading.RLock)
 
     @property
@@ -119,6 +119,9 @@ class Host:
         """Returns when it is up. Only from the main thread: the kernel ends a host with the thread that started it."""
         assert threading.current_thread() is threading.main_thread()
         assert not self.on, f"{self.name} is on"
+        if self._to_remove:
+            self.network.remove(self.name)
+            self._to_remove = False
         self.network.connect(self.name)
         self.disk.mkdir(parents=True, exist_ok=True)
         with (self.lab / f"{self.name}.init.log").open("ab") as log:
@@ -159,8 +162,7 @@ class Host:
             self.init.kill()  # its namespace's processes are dead once it is
             self.shell.wait(DEAD_TIMEOUT_S)
             self.init = self.shell = None
-            self.cuts += 1
-            self.network.remove(self.name)
+            self._to_remove = True
             return at
 
     # --- what runs on it ----------------------------------------------------------------------------------------

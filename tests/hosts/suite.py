@@ -49,7 +49,8 @@ def _stays(
     named: Callable[[Cluster], list[str]] = lambda _cluster: [],
     one_in: int = 5,
 ) -> Case:
-    return Case(name=name, once=partial(cases.quiet, breakage=breakage, hold_s=hold_s, named=named), one_in=one_in)
+    once = partial(cases.quiet, breakage=breakage, hold_s=hold_s, named=named)
+    return Case(name=name, once=once, one_in=one_in, options={"fencing": True})
 
 
 def _power_cut(name: str, *, leader_too: bool, bound_s: float | None) -> Case:

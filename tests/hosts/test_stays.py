@@ -1,4 +1,4 @@
-"""What breaks without need for a move moves nothing."""
+"""What breaks without need for a move moves nothing, and nobody is shot."""
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -22,7 +22,7 @@ RESTART_TTL_S = 15.0
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Cluster]:
-    with on_hosts(ttl=f"{TTL_S:g}s", links=2) as made:
+    with on_hosts(ttl=f"{TTL_S:g}s", links=2, fencing=True) as made:
         yield made
 
 
