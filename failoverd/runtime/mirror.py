@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
+from failoverd.bell import Bell
 from failoverd.domain.fence_record import FenceRecord
 from failoverd.domain.holds import Clearance, Held, Hold, Holds, Subject
 from failoverd.domain.placement import Fault, Lease, Member, Placement
@@ -83,6 +84,8 @@ class Mirror:
         self.loaded = False
         self.revision = 0
         """Everything that was written up to this revision is known."""
+        self.advanced = Bell()
+        """Rung when more is known."""
         self._revisions: dict[str, int] = {}
         self.on_news: list[Callable[[News], None]] = []
         self._told_at = self._out_since = clock.now()
@@ -108,11 +111,13 @@ class Mirror:
         for entry in listing.entries:
             self.absorb(Change(entry.key, entry.value, entry.revision))
         self.loaded, self.revision = True, max(self.revision, listing.revision)
+        self.advanced.ring()
         async with self._coordinator.watch("", listing.revision) as batches:
             async for batch in batches:
                 for change in batch:
                     self.absorb(change)
                     self.revision = max(self.revision, change.revision)
+                self.advanced.ring()
 
     def absorb(self, change: Change) -> None:
         """Take over one change; an older one than what is known is ignored. Also called with our own commits."""

@@ -63,7 +63,8 @@ PROBE_PATIENCE_S = 15.0
 """How long the first probes may hold up the node as a whole; what is still unknown then stays so by itself."""
 DROPS_REPORT_S = 10.0
 STOP_POLL_S = 0.05
-INFORMED_POLL_S = 0.01
+INFORMED_POLL_S = 0.05
+"""Where no news come: what else it may wait for is looked at this often."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,11 +252,11 @@ class Node:
     async def _until_informed(self) -> None:
         """Until all is known that was written before we joined: what we owned before may be another's by now."""
         while True:
-            held = self.keeper.held
+            seen, held = self.mirror.advanced.count, self.keeper.held
             known = held is not None and self.mirror.loaded and self.mirror.revision >= held.member_revision
             if known and self.clock.now() >= self.keeper.acts_from:
                 break
-            await self.clock.sleep_until(self.clock.now() + INFORMED_POLL_S)
+            await self.mirror.advanced.beyond(seen, INFORMED_POLL_S)
         self.authority.informed = True
         self.wake_everything()
 

@@ -82,11 +82,12 @@ class World:
 
     def run_until(self, end: float) -> None:
         """Let everything happen that is due by ``end``: each event, and whatever it makes the daemons do at once."""
-        queue, due = self._queue, self.due
+        queue, due, now = self._queue, self.due, self.now
         self.at(self.now, _nothing)  # what was done between two runs has made daemons ready
         while queue and queue[0][0] <= end:
             when, _, action, args = heappop(queue)
-            self.now = max(self.now, when)
+            if when > now:
+                self.now = now = when
             self.steps += 1
             action(*args)
             while due:
