@@ -2,13 +2,14 @@
 (``make sim SEEDS=…`` for many more), and what the simulator itself must be able to do."""
 
 import os
+from pathlib import Path
 
 import pytest
 
 from tests.sim.kinds import scenario_of
 from tests.sim.run import Verdict, run
 from tests.sim.tally import run_many
-from tests.sim.written import Written, all_written
+from tests.sim.written import Written, all_written, read, written_down
 
 SEEDS = int(os.environ.get("FAILOVERD_SIM_SEEDS", "300"))
 JOBS = 2
@@ -33,6 +34,13 @@ def test_what_once_went_wrong(written: Written) -> None:
 def test_a_seed_runs_alike_each_time() -> None:
     for seed in (3, 8):
         assert run(scenario_of(seed)).digest == run(scenario_of(seed)).digest
+
+
+def test_a_scenario_is_kept_as_it_was(tmp_path: Path) -> None:
+    for seed in (3, 8, 16):
+        scenario = scenario_of(seed)
+        (tmp_path / "kept.yaml").write_text(written_down(scenario, "Kept."), encoding="utf-8")
+        assert run(read(tmp_path / "kept.yaml").scenario).digest == run(scenario).digest
 
 
 def test_seeds_differ() -> None:

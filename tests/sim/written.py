@@ -1,16 +1,20 @@
-"""Scenarios written by hand (``tests/scenarios/*.yaml``): what once went wrong, and must never again."""
+"""Scenarios in files (``tests/scenarios/*.yaml``): what once went wrong, and must never again. Written by hand, or
+taken from a seed as they are (``python -m tests.sim SEEDS=7 SCENARIO=FILE``).
+"""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import TypeAdapter
 
 from failoverd.domain.model import Action, Component, Group, HandoverMode, MonitorPolicy, OnFault, OnStop, RestartPolicy
 from tests.sim.run import Verdict
 from tests.sim.scenario import Happening, Scenario
 
+_EXACT = TypeAdapter(Scenario)
 DIRECTORY = Path(__file__).parents[1] / "scenarios"
 
 
@@ -36,10 +40,36 @@ class Written:
 
 def read(path: Path) -> Written:
     document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    scenario = _exact(document) if "exact" in document else _by_hand(document)
+    return Written(
+        title=document["title"],
+        scenario=replace(scenario, name=path.stem),
+        never=tuple(document.get("never", ())),
+        once=tuple((each, inf) if isinstance(each, str) else (each[0], each[1]) for each in document.get("once", ())),
+    )
+
+
+def written_down(scenario: Scenario, title: str) -> str:
+    """For a file: the whole of a scenario that a seed has made, so that it stays what it is when seeds change."""
+    durations = {"/".join(key): {a.value: s for a, s in each.items()} for key, each in scenario.durations.items()}
+    exact = _EXACT.dump_python(replace(scenario, durations={}), mode="json")
+    document = {"title": title, "durations": durations, "exact": exact}
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
+def _exact(document: dict[str, Any]) -> Scenario:
+    durations: dict[tuple[str, str], dict[Action, float]] = {}
+    for key, each in document["durations"].items():
+        group, _, component = key.partition("/")
+        durations[group, component] = {Action(action): seconds for action, seconds in each.items()}
+    return replace(_EXACT.validate_python(document["exact"]), durations=durations)
+
+
+def _by_hand(document: dict[str, Any]) -> Scenario:
     durations: dict[tuple[str, str], dict[Action, float]] = {}
     groups = {name: _group(name, each, durations) for name, each in document["groups"].items()}
     happenings = [Happening(float(at), what, args or {}) for at, what, args in document["timeline"]]
-    scenario = Scenario(
+    return Scenario(
         seed=document.get("seed", 1),
         nodes=tuple(document["nodes"]),
         groups=groups,
@@ -50,13 +80,6 @@ def read(path: Path) -> Written:
         failsafe_s=document.get("failsafe"),
         bound_s=float(document.get("bound", 20.0)),
         by_hand=bool(document.get("by_hand", True)),
-        name=path.stem,
-    )
-    return Written(
-        title=document["title"],
-        scenario=scenario,
-        never=tuple(document.get("never", ())),
-        once=tuple((each, inf) if isinstance(each, str) else (each[0], each[1]) for each in document.get("once", ())),
     )
 
 
