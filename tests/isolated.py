@@ -108,7 +108,7 @@ def _in_child(test: str, tmp_path: Path) -> str:
 
 def _be_the_test(test: str, tmp_path: Path, report: int) -> NoReturn:
     try:
-        _isolate()
+        isolate()
         module, _, name = test.partition(":")
         function = getattr(importlib.import_module(module), name).isolated
         arguments = (tmp_path,) if inspect.signature(function).parameters else ()
@@ -124,7 +124,7 @@ def _be_the_test(test: str, tmp_path: Path, report: int) -> NoReturn:
         os._exit(0)
 
 
-def _isolate() -> None:
+def isolate() -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS | _CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "unshare")

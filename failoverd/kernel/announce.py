@@ -31,30 +31,37 @@ _TARGET_LINK_LAYER_ADDRESS = 2
 _OVERRIDE, _ROUTER = 0x20000000, 0x80000000
 _HOPS = 255
 _ETHERNET_HEADER = 14
+_RAW = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
 
 
-def announce(address: Address, link: Link) -> None:
-    """One announcement. Links that are no Ethernet have nobody to be told. Raises OSError."""
-    if not link.ethernet:
-        return
-    if isinstance(address, IPv4Address):
-        _gratuitous_arp(address, link)
-    else:
-        _unsolicited_advertisement(address, link)
+class Announcer:
+    """Keeps its packet socket: the kernel takes some ten milliseconds to close one."""
 
+    def __init__(self) -> None:
+        self._wire: socket.socket | None = None
 
-def _gratuitous_arp(address: IPv4Address, link: Link) -> None:
-    with _arp_socket(link, receive=False) as sender:
+    def announce(self, address: Address, link: Link) -> None:
+        """Once. Links that are no Ethernet have nobody to be told. Raises OSError."""
+        if not link.ethernet:
+            return
+        if isinstance(address, IPv4Address):
+            self._gratuitous_arp(address, link)
+        else:
+            _unsolicited_advertisement(address, link)
+
+    def _gratuitous_arp(self, address: IPv4Address, link: Link) -> None:
+        if self._wire is None:
+            self._wire = socket.socket(socket.AF_PACKET, _RAW, 0)
         for operation, target in ((_REQUEST, _NOBODY), (_REPLY, link.hardware)):
-            sender.send(_arp(operation, link.hardware, address.packed, target, address.packed))
+            frame = _arp(operation, link.hardware, address.packed, target, address.packed)
+            self._wire.sendto(frame, (link.name, _ARP))
 
 
 def _unsolicited_advertisement(address: IPv6Address, link: Link) -> None:
     flags = _OVERRIDE | (_ROUTER if _forwards(link.name) else 0)
     body = struct.pack("!BBHI", _NEIGHBOUR_ADVERTISEMENT, 0, 0, flags) + address.packed
     body += struct.pack("!BB", _TARGET_LINK_LAYER_ADDRESS, 1) + link.hardware
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-    with socket.socket(socket.AF_INET6, kind, socket.IPPROTO_ICMPV6) as sender:
+    with socket.socket(socket.AF_INET6, _RAW, socket.IPPROTO_ICMPV6) as sender:
         sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, _HOPS)
         sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, link.number)
         sender.bind((str(address), 0, 0, link.number if address.is_link_local else 0))
@@ -66,7 +73,8 @@ def owner_of(address: IPv4Address, link: Link) -> str | None:
     within 0.4 seconds. Raises OSError."""
     if not link.ethernet:
         return None
-    with _arp_socket(link, receive=True) as wire:
+    with socket.socket(socket.AF_PACKET, _RAW, socket.htons(_ARP)) as wire:
+        wire.bind((link.name, _ARP))
         for number in range(PROBES):
             wire.send(_arp(_REQUEST, link.hardware, bytes(4), _NOBODY, address.packed))
             last = number == PROBES - 1
@@ -97,17 +105,6 @@ def _claims(frame: bytes, address: IPv4Address, link: Link) -> str | None:
     if hardware == link.hardware or not (sender == address.packed or probes_for_it):
         return None
     return ":".join(f"{byte:02x}" for byte in hardware)
-
-
-def _arp_socket(link: Link, *, receive: bool) -> socket.socket:
-    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
-    made = socket.socket(socket.AF_PACKET, kind, socket.htons(_ARP) if receive else 0)
-    try:
-        made.bind((link.name, _ARP if receive else 0))
-    except OSError:
-        made.close()
-        raise
-    return made
 
 
 def _arp(operation: int, hardware: bytes, sender: bytes, target_hardware: bytes, target: bytes) -> bytes:

@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from tests.bench import etcd, fence, handovers, idle, latency, ocf, power, storm
+from tests.bench import agents, etcd, fence, handovers, idle, latency, ocf, power, storm
 from tests.bench.table import Row, machine, show
 
 Case = Callable[[], list[Row]]
@@ -26,6 +26,7 @@ CASES: dict[str, Case] = {
     "etcd-leader": etcd.leader_lost,
     "coordinators": etcd.costs,
     "ocf-200": ocf.ocf_200,
+    "agents": agents.agents,
 }
 
 QUICK: dict[str, Case] = {

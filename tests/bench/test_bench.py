@@ -1,11 +1,12 @@
 """A short run of the benchmarks with wide margins, and the checkers' own tests."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 
-from tests.bench import handovers, latency, ocf, power, shapes, storm
+from tests.bench import agents, handovers, latency, ocf, power, shapes, storm
 from tests.bench.table import Row
 from tests.harness import Move, Operation, Part, limit, nominal, read_operations
 
@@ -137,3 +138,11 @@ def test_a_release_is_followed_soon() -> None:
 @pytest.mark.processes
 def test_a_power_cut_is_answered_soon() -> None:
     assert_within(power.power_cut(cuts=2), factor=1.0, extra=1000.0)
+
+
+@pytest.mark.processes
+@pytest.mark.skipif(os.geteuid() != 0 or not agents.PROGRAM.is_dir(), reason="needs root and resource-agents")
+def test_native_agents_take_less_time_than_resource_agents() -> None:
+    found = agents.agents(rounds=2)
+    assert len(found) == 18
+    assert_within(found, factor=1.5)

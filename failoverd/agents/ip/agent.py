@@ -17,7 +17,7 @@ from anyio import CapacityLimiter, to_thread
 from failoverd.agents.ip.params import IpParams
 from failoverd.agents.ip.sight import Sight, fault_of, judge, look
 from failoverd.kernel import addresses
-from failoverd.kernel.announce import announce, owner_of
+from failoverd.kernel.announce import Announcer, owner_of
 from failoverd.kernel.netlink import Change, Configured, Events, Link, Netlink
 from failoverd.ports import AddressWill, AgentHost, Call, Outcome, Presence, Probe, Result, Will
 
@@ -30,8 +30,10 @@ T = TypeVar("T")
 
 
 class IpAgent:
-    def __init__(self, params: IpParams, host: AgentHost, threads: CapacityLimiter) -> None:
+    def __init__(self, params: IpParams, host: AgentHost, threads: CapacityLimiter, announcer: Announcer) -> None:
+        """``threads`` and ``announcer`` are shared by all components."""
         self._params = params
+        self._announcer = announcer
         self._clock = host.clock
         self._threads = threads
         self._due: list[float] = []
@@ -186,7 +188,8 @@ class IpAgent:
         await self._announce(link)
 
     async def _announce(self, link: Link) -> None:
-        await to_thread.run_sync(announce, self._params.ip, link, abandon_on_cancel=True, limiter=self._threads)
+        say = partial(self._announcer.announce, self._params.ip, link)
+        await to_thread.run_sync(say, abandon_on_cancel=True, limiter=self._threads)
 
     # --- events -------------------------------------------------------------------------------------------------
 

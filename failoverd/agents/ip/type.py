@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from failoverd.agents.ip.agent import IpAgent
 from failoverd.agents.ip.params import IpParams
+from failoverd.kernel.announce import Announcer
 from failoverd.kernel.netlink import Netlink
 from failoverd.ports import Agent, AgentHost
 
@@ -14,13 +15,14 @@ _THREADS = 8
 
 
 class IpType:
-    """``ports.AgentType``. All its agents share a few threads."""
+    """``ports.AgentType``. All its agents share a few threads, and a socket."""
 
     name = "ip"
     params: ClassVar[type[BaseModel]] = IpParams
 
     def __init__(self) -> None:
         self._threads = CapacityLimiter(_THREADS)
+        self._announcer = Announcer()
 
     def prepares(self, params: BaseModel) -> bool:
         del params
@@ -41,7 +43,7 @@ class IpType:
         return ()
 
     def build(self, params: BaseModel, host: AgentHost) -> Agent:
-        return IpAgent(_own(params), host, self._threads)
+        return IpAgent(_own(params), host, self._threads, self._announcer)
 
 
 def _own(params: BaseModel) -> IpParams:
