@@ -12,6 +12,7 @@ from failoverd.runtime.control import Control
 from failoverd.runtime.node import Node, NodePorts, NodeSettings
 from tests.sim import checkers
 from tests.sim.components import SimAgent
+from tests.sim.fencer import SimFencer
 from tests.sim.guard import SimGuard
 from tests.sim.loop import SimLoop
 from tests.sim.network import SimTransport
@@ -102,6 +103,7 @@ class Daemon:
             new_incarnation=self._incarnation,
             host=host,
             guard=self.guard,
+            fencer=SimFencer(cluster, self),
         )
         settings = NodeSettings(
             cluster="sim",

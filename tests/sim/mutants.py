@@ -91,6 +91,12 @@ MUTATIONS = (
         "return max(node.lease_expires_at, node.promised_until, view.fences_from)",
         "return max(node.lease_expires_at, view.fences_from)",
     ),
+    Mutation(
+        "an unknown result of a fence device counts as off",
+        "runtime/fencing.py",
+        "return claim.last.off",
+        "return True",
+    ),
     Mutation("offline before its dependents", "domain/machine.py", "return s.dependents_absent and", "return"),
     Mutation(
         "online before its dependencies",

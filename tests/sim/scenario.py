@@ -35,6 +35,8 @@ class Scenario:
     ttl_s: float = 3.0
     failsafe_s: float | None = None
     """How long a promise of failsafe lasts (None: as ``ttl_s``; 0: none are given)."""
+    fences: bool = False
+    """Whether the machines have fence devices."""
     max_parallel: Mapping[str, int] = field(default_factory=dict)
     calm_at: float = 30.0
     """When all faults end: everything is repaired and nobody gives commands any more."""

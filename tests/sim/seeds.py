@@ -82,6 +82,7 @@ class Maker:
             seed=self.seed,
             profile=self.profile.name,
             failsafe_s=others.choice((None, None, 0.0, 2 * self.ttl_s)),
+            fences=random.Random(f"{self.seed} fencing").random() < 0.4,
             nodes=self.nodes,
             witnesses=self.witnesses,
             groups=self.groups,
