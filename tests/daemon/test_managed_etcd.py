@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from failoverd import procfs
 from failoverd.links.key import generate
 from tests.daemon.support import alive, command, log, one, reconfigure, record, settled, touch, until
 from tests.etcd_server import needs_etcd
@@ -234,12 +235,16 @@ def failed(cluster: ManagedCluster, node: str = "a") -> str:
 
 
 def test_port_in_use_is_named_and_tried_again() -> None:
-    with managed(lambda _: {}, ("a",), start=False) as cluster:
+    with managed(lambda _: {}, ("a",), start=False, coordinator={"on_stop": "stop"}) as cluster:
         port = int(cluster.url("a", "client_port").rpartition(":")[2])
         with socket.create_server(("127.0.0.1", port)):
             cluster["a"].start()
             assert f"port {port} is in use by another program" in failed(cluster)
         cluster["a"].wait_ready(30)
+        member = cluster.etcd("a")
+        assert cluster["a"].terminate() == 0
+        left = procfs.stat(member)
+        assert left is None or not left.alive, "on_stop: stop"
 
 
 def test_missing_etcd_and_foreign_data_are_told_with_what_to_do() -> None:
