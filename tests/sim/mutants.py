@@ -87,9 +87,9 @@ MUTATIONS = (
     ),
     Mutation(
         "a promise not to fence is forgotten",
-        "domain/decide.py",
-        "return max(node.lease_expires_at, node.promised_until, view.fences_from)",
-        "return max(node.lease_expires_at, view.fences_from)",
+        "domain/failsafe.py",
+        "return self._until.get(node, 0.0)",
+        "return 0.0",
     ),
     Mutation(
         "an unknown result of a fence device counts as off",
