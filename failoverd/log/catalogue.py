@@ -35,6 +35,8 @@ class Event(StrEnum):
     PEER_LEFT = "peer.left"
     LINK_UP = "link.up"
     LINK_DOWN = "link.down"
+    PARTITION_FOUND = "partition.found"
+    PARTITION_HEALED = "partition.healed"
     LEASE_ACQUIRED = "lease.acquired"
     LEASE_LOST = "lease.lost"
     LEASE_SELF_STOP = "lease.self_stop"
@@ -190,6 +192,16 @@ CATALOGUE: dict[Event, Entry] = {
     Event.LINK_DOWN: _warning(
         "No heartbeat of the peer has arrived over this link for `dead_after`, or only one direction works. The other "
         "links carry on, with less redundancy. Look at cable, switch, address and firewall of this link."
+    ),
+    Event.PARTITION_FOUND: _warning(
+        "Another member lives but cannot be reached as it should (`state`, `reason`): `one_way` (it does not hear us), "
+        "`cut` (nothing is heard of it, but it renews its lease), `partial` (some members hear it, others do not), "
+        "`lost_coordinator` (it answers, but cannot reach the coordinator) or `reduced` (some of its links are dead). "
+        "Nobody is touched for that. Look at the network between the nodes that are named."
+    ),
+    Event.PARTITION_HEALED: _info(
+        "The member can be reached as it should again (`state: full`), or it is now silent altogether "
+        "(`state: silent`), and its lease decides."
     ),
     Event.LEASE_ACQUIRED: _info("This node holds its lease: it may have components online. Nothing to do."),
     Event.LEASE_LOST: _error(

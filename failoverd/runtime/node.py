@@ -43,6 +43,7 @@ from failoverd.runtime.holds import HoldKeeper
 from failoverd.runtime.incidents import IncidentRecorder
 from failoverd.runtime.mirror import Contact, Mirror, News
 from failoverd.runtime.peers import Peers
+from failoverd.runtime.reaches import Reaches
 from failoverd.runtime.reclaim import Reclaimer
 from failoverd.runtime.reporter import Reporter
 from failoverd.runtime.slots import Slots
@@ -118,6 +119,7 @@ class Node:
         self.view_builder = view_builder_of(self)
         self.reporter = Reporter(self)
         self.announcer = Announcer(self)
+        self.reaches = Reaches(self)
         self.holds = HoldKeeper(self)
         self.reclaimer = Reclaimer(self.groups, self.authority, self.clock, late_after_s=settings.lease.ttl_s / 2)
         self.incidents = IncidentRecorder(self, evidence)
@@ -376,6 +378,7 @@ class Node:
         for book in self.books.values():
             book.check()
         self.announcer.announce()
+        self.reaches.judge(now)
         # What was decided may fail to be written, and then nothing is heard of it: look again soon.
         again = now + (self.settings.interval_s if any(not isinstance(d, Blocked) for d in decisions) else IDLE_S)
         deadlines = (again, next_deadline(view), self.view_builder.next_deadline(now), self.peers.next_deadline())

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from failoverd.domain.detector import LinkState, Liveness, PeerView
+from failoverd.domain.detector import Liveness, PeerView
 from failoverd.domain.eligibility import TEXT, Refusal, refusals
 from failoverd.domain.machine import waiting_for
 from failoverd.domain.placement import LeaseState
@@ -49,6 +49,8 @@ def _node(node: Node, view: View, each: NodeView, peer: PeerView | None) -> dict
         "coordinator": "ok" if coordinator_ok else "lost",
         "fencing": fencing_document(each),
     }
+    if not mine:
+        document["reach"] = node.reaches.found(each.name, view.now)[0].value
     if mine:
         document["failsafe"] = _failsafe(node, view.now)
         document["heartbeat_late_ms_max"] = round(node.late_max_s * 1000, 3)
@@ -69,8 +71,10 @@ def _node_state(node: Node, view: View, each: NodeView, peer: PeerView | None) -
         return _on_hold(view, each, _own_reason(node, view))
     if peer is None or peer.state is Liveness.SUSPECTED:
         renewing = each.lease_expires_at is not None and view.now < each.lease_expires_at
-        return "suspected", "sends no heartbeats" + (", but its lease has not run out" if renewing else "")
-    return _on_hold(view, each, _peer_reason(each, peer))
+        why = node.reaches.found(each.name, view.now)[1]
+        why = why or ("its lease has not run out" if renewing else "")
+        return "suspected", "sends no heartbeats" + (f", but {why}" if why else "")
+    return _on_hold(view, each, _peer_reason(node, view, each))
 
 
 def _on_hold(view: View, each: NodeView, reason: str) -> tuple[str, str]:
@@ -109,13 +113,12 @@ def _own_reason(node: Node, view: View) -> str:
     return "" if view.ready else "is still finding out what runs here"
 
 
-def _peer_reason(each: NodeView, peer: PeerView) -> str:
+def _peer_reason(node: Node, view: View, each: NodeView) -> str:
     if each.stopping:
         return "is stopping"
     if not each.ready:
         return "is still finding out what runs there"
-    worse = [link for link in peer.links if link.state in {LinkState.DOWN, LinkState.ONE_WAY}]
-    return f"{len(worse)} of {len(peer.links)} links do not work" if worse else ""
+    return node.reaches.found(each.name, view.now)[1]
 
 
 def _lease_left(node: Node, view: View, each: NodeView) -> float | None:
