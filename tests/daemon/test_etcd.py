@@ -2,6 +2,8 @@
 
 import base64
 import json
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +12,14 @@ from typing import Any
 import pytest
 
 from tests.bench import shapes
+from tests.daemon.support import until
 from tests.etcd_server import EtcdServers, needs_etcd, serving
 from tests.harness import GROUP, Trial, trial
 
 pytestmark = [needs_etcd, pytest.mark.processes]
 
 TTL_S = 1.5
+OUTAGE_S = float(os.environ.get("OUTAGE_S", "4"))
 
 
 @contextmanager
@@ -79,3 +83,26 @@ def test_lost_etcd_leader_moves_nothing(tmp_path: Path) -> None:
         assert (after["owner"], after["generation"]) == ("a", before["generation"])
         move, _ = running.switch()
         assert move.violations() == []
+
+
+def test_all_members_stopped_for_longer_than_the_lease_and_started_again_move_nothing(tmp_path: Path) -> None:
+    """Failsafe: both daemons are there, and promise each other not to fence."""
+    with on_etcd(tmp_path) as (running, servers):
+        before = placement(servers, running.cluster.name)
+        running.forget()
+        for member in servers.members:
+            member.kill()
+        until(lambda: failsafe(running, "a") == "held", what="failsafe")
+        time.sleep(OUTAGE_S)
+        assert failsafe(running, "a") == failsafe(running, "b") == "held"
+        servers.start()
+        until(lambda: failsafe(running, "a") == failsafe(running, "b") == "off", what="the lease renewed")
+        running.settle("a")
+        time.sleep(TTL_S)
+        assert running.operations() == []
+        after = placement(servers, running.cluster.name)
+        assert (after["owner"], after["generation"]) == ("a", before["generation"])
+
+
+def failsafe(running: Trial, node: str) -> str:
+    return str(running[node].ask("status")["nodes"][node]["failsafe"]["state"])
