@@ -353,6 +353,10 @@ class ComponentRunner:
         self._held_will = None
         self._around.guard.disarm(self._board.group.name, self.name)
 
+    async def entrust(self) -> None:
+        """The guard confirms that it holds the last will. Raises ``GuardUnavailable``."""
+        await self._around.guard.arm(self._board.group.name, self.name, self._will())
+
     async def _leave_will(self) -> None:
         """It may be online: the guard holds its last will as it now is."""
         will = self._will()

@@ -62,6 +62,14 @@ class GroupRunner:
                 runner.reconfigure(component, partial(self._build_agent, group, component))
                 self._check(runner, component)
 
+    async def entrust(self) -> None:
+        """The daemon is about to end, and what is online goes with the lease: the guard confirms that it knows of all
+        of it. Raises ``GuardUnavailable`` (in a group)."""
+        async with anyio.create_task_group() as tasks:
+            for runner in self.runners.values():
+                if not runner.done and not runner.local.absent:
+                    tasks.start_soon(runner.entrust)
+
     def cut_short(self) -> None:
         for runner in list(self.runners.values()):
             if not runner.done:

@@ -22,7 +22,7 @@ from failoverd.domain.model import Group, NodeSpec, OnStop, limits_of
 from failoverd.domain.placement import Cause, LeaseState
 from failoverd.domain.report import GroupReport
 from failoverd.domain.view import View
-from failoverd.errors import CoordinatorUnavailable
+from failoverd.errors import CoordinatorUnavailable, GuardUnavailable
 from failoverd.fencing.none import NoFencer
 from failoverd.guard.none import NoGuard
 from failoverd.log.catalogue import Event
@@ -284,9 +284,27 @@ class Node:
                 left = await self.keeper.leave(state, why)
             except CoordinatorUnavailable as error:
                 self.contact.failed(str(error))
-        if left or not any(runner.board.present_count for runner in self.groups.values()):
-            await self.ports.guard.dismiss()  # else what is left running is to go with the lease
+        if not left and self._present:
+            await self._entrust()  # what is left running is to go with the lease
+        if left or not self._present:
+            await self.ports.guard.dismiss()
         self._over.set()
+
+    @property
+    def _present(self) -> bool:
+        """Whether anything is, or may be, online here."""
+        return any(runner.board.present_count for runner in self.groups.values())
+
+    async def _entrust(self) -> None:
+        """To the guard; where there is none, nothing is left running."""
+        try:
+            for runner in self.groups.values():
+                await runner.entrust()
+        except* GuardUnavailable:
+            self.authority.usable_until = 0.0  # self-stop
+            with anyio.move_on_after(self.settings.lease.self_stop_s):
+                while self._present:
+                    await self.clock.sleep_until(self.clock.now() + STOP_POLL_S)
 
     def _let_go(self, runner: GroupRunner) -> bool:
         board = runner.board
@@ -414,7 +432,7 @@ class Node:
         if usable and self.authority.force:
             self.authority.force = False
             self.wake_everything()
-        elif not usable and not self.authority.force and any(r.board.present_count for r in self.groups.values()):
+        elif not usable and not self.authority.force and self._present:
             if not self.keeper.joined:
                 return  # what runs here is still a predecessor's, within its own lease
             self.log.emit(Event.LEASE_SELF_STOP, reason="the lease could not be renewed in time")
@@ -433,7 +451,7 @@ class Node:
     async def _rejoin(self, why: str) -> None:
         """With a new incarnation, once nothing is online here any more."""
         del why
-        while any(runner.board.present_count for runner in self.groups.values()):
+        while self._present:
             await self.clock.sleep_until(self.clock.now() + STOP_POLL_S)
         await self._join()
         await self._until_informed()
