@@ -7,9 +7,11 @@ it (daemon-reexec): jobs go on, and whoever waits for one looks at the unit inst
 import os
 from collections import OrderedDict
 from collections.abc import Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import anyio
+from anyio import to_thread
 
 from failoverd.agents.systemd import dropin
 from failoverd.agents.systemd.params import OWN_UNIT
@@ -158,7 +160,8 @@ class Manager:
             return self._bus
 
     async def _connect(self) -> "MessageBus":
-        # Imported here because it takes a tenth of a second, which only these components need.
+        # A tenth of a second, which only these components need, and which no heartbeat is to wait for.
+        await to_thread.run_sync(import_module, "dbus_fast.aio")
         from dbus_fast import BusType  # noqa: PLC0415 (as said)
         from dbus_fast.aio import MessageBus  # noqa: PLC0415 (as said)
         from dbus_fast.errors import AuthError, DBusError, InvalidAddressError  # noqa: PLC0415 (as said)
