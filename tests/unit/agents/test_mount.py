@@ -243,7 +243,7 @@ async def test_by_policy_nobody_is_signalled_and_the_holder_is_named(tmp_path: P
         reader = ("/bin/sh", "-c", f"exec 7> {there}/file; echo ready; exec sleep 60")
         with held(*reader) as holder:
             for operation in (agent.offline, agent.clean):
-                result = await operation(call(OFFLINE, timeout_s=0.5))
+                result = await operation(call(OFFLINE, timeout_s=2.0))
                 assert result.outcome is Outcome.TIMED_OUT
                 assert f"busy: sleep (pid {holder.pid}, fd 7)" in result.detail
             assert holder.poll() is None
@@ -258,14 +258,16 @@ async def test_what_is_mounted_in_it_or_bound_to_it_is_named(tmp_path: Path) -> 
         await done(agent.online, ONLINE)
         (there / "sub").mkdir()
         run("mount", "-t", "tmpfs", "inner", str(there / "sub"))
-        result = await agent.offline(call(OFFLINE, timeout_s=0.5))
+        result = await agent.offline(call(OFFLINE, timeout_s=2.0))
         assert f"tmpfs is mounted on {there}/sub" in result.detail
         run("umount", str(there / "sub"))
         run("truncate", "-s", "1M", str(there / "inner"))
         device = run("losetup", "--find", "--show", str(there / "inner")).strip()
-        result = await agent.offline(call(OFFLINE, timeout_s=0.5))
-        assert f"{device} is bound to {there}/inner" in result.detail
-        run("losetup", "-d", device)
+        try:
+            result = await agent.offline(call(OFFLINE, timeout_s=2.0))
+            assert f"{device} is bound to {there}/inner" in result.detail, result
+        finally:
+            run("losetup", "-d", device)
         await done(agent.offline, OFFLINE)
 
 
@@ -277,9 +279,9 @@ async def test_detached_only_where_that_is_wished_and_then_it_is_not_called_rele
         agent = make(spawner, there, image(tmp_path), **keys)
         await done(agent.online, ONLINE)
         with held(*SITS, cwd=there):
-            assert (await agent.offline(call(OFFLINE, timeout_s=0.5))).outcome is Outcome.TIMED_OUT
+            assert (await agent.offline(call(OFFLINE, timeout_s=2.0))).outcome is Outcome.TIMED_OUT
             assert mounted(there)
-            result = await agent.clean(call(CLEAN, timeout_s=1.5))
+            result = await agent.clean(call(CLEAN, timeout_s=4.0))
             assert not mounted(there)
             assert result.outcome is Outcome.FAILED
             assert "still in use" in result.detail
@@ -294,7 +296,7 @@ async def test_another_mount_namespace_that_keeps_it_is_named(tmp_path: Path) ->
             agent = make(spawner, there, device, fstype="ext4")
             await done(agent.online, ONLINE)
             with held("unshare", "--mount", "--propagation", "private", *SITS) as holder:
-                result = await agent.offline(call(OFFLINE, timeout_s=0.5))
+                result = await agent.offline(call(OFFLINE, timeout_s=2.0))
                 assert result.outcome is Outcome.FAILED
                 assert f"in another mount namespace, of sleep (pid {holder.pid})" in result.detail
             await done(agent.offline, OFFLINE)
