@@ -103,7 +103,9 @@ class ComponentRunner:
 
     def _employ(self, agent: Agent) -> None:
         self._agent = agent
-        self._testator = agent if isinstance(agent, Testator) else None  # once: what a protocol is asked is dear
+        # Once: what a protocol is asked is dear.
+        self._testator = agent if isinstance(agent, Testator) else None
+        self._claimant = agent if isinstance(agent, Claimant) else None
 
     @property
     def name(self) -> str:
@@ -433,10 +435,15 @@ class ComponentRunner:
 
     async def reclaim(self) -> None:
         """There was a doubt about who owns what: say again that it is here, where others remember that."""
-        local, agent = self.local, self._agent
-        if isinstance(agent, Claimant) and local.state is ComponentState.ONLINE and self._board.wanted(self.name):
+        if self._claimant is not None and self.reclaims:
             with anyio.move_on_after(self.component.timeouts.probe_s + BACKSTOP_S):
-                await agent.reclaim(self._request(Action.PROBE))
+                await self._claimant.reclaim(self._request(Action.PROBE))
+
+    @property
+    def reclaims(self) -> bool:
+        """Whether there is anything to say again."""
+        online = self.local.state is ComponentState.ONLINE
+        return self._claimant is not None and not self.done and online and self._board.wanted(self.name)
 
     async def watch(self) -> Probe | None:
         return await self._agent.watch(self._request(Action.PROBE))

@@ -56,5 +56,5 @@ class Reclaimer:
         async with anyio.create_task_group() as tasks:
             for group in self._groups.values():
                 for runner in group.runners.values():
-                    if not runner.done:
+                    if runner.reclaims:
                         tasks.start_soon(runner.reclaim)
