@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 
-PER_TURN = 16
+PER_TURN = 8
 
 
 class Pace:

@@ -18,7 +18,7 @@ _BOOTSTRAP = "import sys; sys.path.append(sys.argv[6]); from failoverd.guard.pro
 """No site-packages, no .pth files, no user's settings: small, and started in a few hundredths of a second."""
 
 _ROOT = str(Path(__file__).resolve().parents[2])
-_PACKETS_PER_TURN = 64
+_PACKETS_PER_TURN = 16
 """Then the event loop gets its turn."""
 _DEATH_S = 2.0
 _POLL_S = 0.01

@@ -25,7 +25,7 @@ from failoverd.links.sockets import SockAddr, lookup, numeric, open_socket
 from failoverd.ports import Clock, LinkCounters, Received
 from failoverd.wire import DATAGRAM_BYTES_MAX, Drop, Sealer, Shed, encode
 
-BATCH = 32
+BATCH = 8
 """Datagrams read before the rest of the daemon gets its turn: some milliseconds at the most."""
 LOOKUP_EVERY_S = 30.0
 LOOKUP_TIMEOUT_S = 5.0

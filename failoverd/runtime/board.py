@@ -301,6 +301,8 @@ class Board:
 
     def stuck_to_fence(self) -> str:
         """A component that is stuck here and whose policy then is to fence; empty where there is none."""
+        if Mark.STUCK not in self._marks:
+            return ""
         found = (name for name, local in self.locals.items() if local.state is ComponentState.STUCK)
         return next((name for name in found if self._is_to_fence(name)), "")
 
@@ -309,7 +311,9 @@ class Board:
         found: dict[str, str] = {}
         for holder in self.placement.others(self.authority.me) if self.placement else ():
             said = self.elsewhere.get(holder)
-            if said is not None and self.placement is not None and said.generation == self.placement.generation:
+            if said is None or self.placement is None or said.generation != self.placement.generation:
+                continue
+            if Mark.STUCK in said.marks:
                 stuck = [name for name, mark in said.items() if mark == Mark.STUCK and self._is_to_fence(name)]
                 if stuck:
                     found[holder] = stuck[0]

@@ -28,7 +28,7 @@ class LearnedStore:
         handle, name = tempfile.mkstemp(dir=self._path.parent, prefix=".durations-")
         try:
             with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(learned.to_dict(), file)
+                file.write(json.dumps(learned.to_dict()))  # json.dump would be slow, and the interpreter is shared
             Path(name).replace(self._path)
         except OSError:
             Path(name).unlink(missing_ok=True)

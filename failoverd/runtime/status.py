@@ -2,6 +2,9 @@
 
 from typing import Any
 
+import anyio
+import anyio.lowlevel
+
 from failoverd.domain.detector import Liveness, PeerView
 from failoverd.domain.eligibility import TEXT, Refusal, refusals
 from failoverd.domain.machine import waiting_for
@@ -11,6 +14,9 @@ from failoverd.runtime.failsafe import Standing
 from failoverd.runtime.fence_document import fencing_document
 from failoverd.runtime.node import Node
 from failoverd.runtime.shown import reasons_there
+
+AT_ONCE = 50
+"""Components that are described in one turn of the event loop."""
 
 
 async def status_document(node: Node, *, coordinator_type: str, group: str | None = None) -> dict[str, Any]:
@@ -165,7 +171,7 @@ async def group_document(node: Node, view: View, name: str) -> dict[str, Any]:
         "mode": board.group.mode.value,
         "nodes": list(board.group.nodes),
         "refusals": _refusals(view, group),
-        "components": _components(node, name),
+        "components": await _components(node, name),
         "spec": {
             n: {"type": c.type, "depends_on": list(c.depends_on), "critical": c.critical}
             for n, c in board.group.components.items()
@@ -182,19 +188,23 @@ def _refusals(view: View, group: GroupView) -> dict[str, str]:
     return found
 
 
-def _components(node: Node, name: str) -> dict[str, dict[str, Any]]:
+async def _components(node: Node, name: str) -> dict[str, dict[str, Any]]:
     board, now = node.groups[name].board, node.clock.now()
     found: dict[str, dict[str, Any]] = {}
     told = {where: reasons_there(node, name, where) for where in board.elsewhere}
-    for component, states in node.announcer.states(name).items():
+    for number, (component, states) in enumerate(node.announcer.states(name).items(), 1):
         found[component] = {}
         for where, state in states.items():
             reason = told[where].get(component, "") if where in told else ""
             found[component][where] = {"state": state.value, "since": None, "reason": reason}
-        local = board.locals[component]
+        local = board.locals.get(component)
+        if local is None:  # removed from the configuration, and absent at last, while others had their turn
+            continue
         waits = "" if board.at_rest(component) else waiting_for(board.situation(component))
         found[component][node.me] |= {
             "since": round(now - local.since, 3),
             "reason": local.given_up or local.reason or waits,
         }
+        if number % AT_ONCE == 0:  # of hundreds: a heartbeat may be due
+            await anyio.lowlevel.checkpoint()
     return found

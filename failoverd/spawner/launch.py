@@ -27,7 +27,8 @@ _ATTR_BYTES = 1024
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-NICE = -15
+NICE = -10
+"""Behind the daemon, whose heartbeats no storm of commands may delay."""
 
 
 def go_before_commands() -> None:

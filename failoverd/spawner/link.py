@@ -19,7 +19,7 @@ _BOOTSTRAP = "import sys; sys.path.append(sys.argv[3]); from failoverd.spawner.h
 """No site-packages, no .pth files, no user's settings: the helper starts in a few hundredths of a second."""
 
 _ROOT = str(Path(__file__).resolve().parents[2])
-_PACKETS_PER_TURN = 16
+_PACKETS_PER_TURN = 8
 """Then the event loop gets its turn: a storm of replies does not delay a heartbeat."""
 _FAREWELL_S = 10.0
 _POLL_S = 0.01
