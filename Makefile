@@ -36,7 +36,7 @@ lint: $(VENV)/.dev
 
 test: lint
 	@.ci/packages
-	$(BIN)/python -m pytest $(ARGS)
+	$(if $(ARGS),$(BIN)/python -m pytest $(ARGS),@.ci/tests $(BIN)/python)
 
 bench: $(VENV)/.dev
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -20,7 +20,7 @@ from failoverd.coordinators.etcd.managed.messages import Cluster
 from failoverd.demo.local import LocalCluster, LocalNode, free_ports
 
 WITNESS = "w"
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 
 
 class ManagedCluster(LocalCluster):
