@@ -442,8 +442,9 @@ class ComponentRunner:
     @property
     def reclaims(self) -> bool:
         """Whether there is anything to say again."""
-        online = self.local.state is ComponentState.ONLINE
-        return self._claimant is not None and not self.done and online and self._board.wanted(self.name)
+        if self._claimant is None or self.done:
+            return False
+        return self.local.state is ComponentState.ONLINE and self._board.wanted(self.name)
 
     async def watch(self) -> Probe | None:
         return await self._agent.watch(self._request(Action.PROBE))
