@@ -27,7 +27,7 @@ def _unit(value: Any) -> str:
 
 
 class SystemdParams(Keys):
-    """Parameters of a component of type ``systemd``."""
+    """Parameters of a component of type ``systemd``: a unit of the service manager, over D-Bus."""
 
     unit: Annotated[str, BeforeValidator(_unit)]
     """The unit, as nginx.service or app@shop.service. It must not be enabled: failoverd starts it."""

@@ -57,7 +57,7 @@ WITH_MOUNTS = """
     import signal
     from failoverd.kernel.mounts import Spec
     from failoverd.ports import MountWill
-    guard.extend(now() + 1.0, now() + 2.0)
+    guard.extend(now() + 2.0, now() + 7.0)
     for name, number, lazy in (("disk", signal.SIGKILL, False), ("held", 0, False), ("lazy", 0, True)):
         image = name == "disk"
         device, fstype = (str(run_dir / "image"), "ext4") if image else (name, "tmpfs")
