@@ -91,10 +91,10 @@ class Caretaker:
     # --- members ----------------------------------------------------------------------------------------------
 
     async def _attend_members(self) -> None:
-        well = [name for name, known in self._health.members.items() if known.well]
-        if not well:
+        urls = self._urls
+        if not urls:
             return
-        cluster = await self._asker.members(self._layout.client_url(well[0]))
+        cluster = await self._asker.members(urls[0])
         own = cluster.find(self._layout.node, self._layout.peer_url(self._layout.node)) if self._layout.votes else None
         if own is not None and own.started:
             await self._attend_own(own)
@@ -147,8 +147,8 @@ class Caretaker:
 
     @property
     def _urls(self) -> tuple[str, ...]:
-        """Those that answer, the leader first: it is asked for everything in the end."""
-        well = [name for name, known in self._health.members.items() if known.well]
+        """Those that answer such questions, the leader first: it is asked for everything in the end."""
+        well = [name for name, known in self._health.members.items() if known.serves]
         well.sort(key=lambda name: name != self._health.leader)
         return tuple(self._layout.client_url(name) for name in well)
 

@@ -31,6 +31,11 @@ class Known:
         return self.status is not None and self.status.leader != 0
 
     @property
+    def serves(self) -> bool:
+        """A learner answers next to nothing (isRPCSupportedForLearner of etcd 3.4)."""
+        return self.status is not None and self.well and not self.status.learner
+
+    @property
     def leads(self) -> bool:
         return self.status is not None and self.status.leader == self.status.id
 
