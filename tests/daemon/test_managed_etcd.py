@@ -162,7 +162,7 @@ def test_after_a_loss_of_all_power_a_node_without_data_forms_no_cluster_of_its_o
     three.wait_members("a", "b", "w")
     after = {member.name: member.id for member in three.members("a").members}
     assert {name for name in "abw" if after[name] == members[name]} == {"a", "w"}
-    assert three.wait_group("g", state="online", owner=None, timeout_s=15)["generation"] >= generation
+    assert three.wait_group("g", state="online", owner=None, timeout_s=45)["generation"] >= generation
 
 
 def test_what_is_left_goes_on_alone_by_an_operators_word(three: ManagedCluster) -> None:
@@ -179,7 +179,7 @@ def test_what_is_left_goes_on_alone_by_an_operators_word(three: ManagedCluster) 
     for name in "ab":
         three[name].start()
     three.wait_members("a", "b", "w")
-    assert three.wait_group("g", state="online", owner=None, timeout_s=15)["generation"] >= generation
+    assert three.wait_group("g", state="online", owner=None, timeout_s=45)["generation"] >= generation
 
 
 # --- another configuration --------------------------------------------------------------------------------------
