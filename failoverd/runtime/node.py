@@ -337,12 +337,14 @@ class Node:
                 self.late_max_s = max(self.late_max_s, now - beat_at) if self.authority.ready else 0.0
                 self._beat(now)
                 beat_at = max(beat_at + self.settings.interval_s, now)
+            elif self.peers.due(now):  # silence is not found out only with the next heartbeat
+                self._look(now)
             self._judge_lease(now)
             if now >= self._decide_at:
                 self._decide_at = self._decide(now)
                 if self._unsent and now - self._sent_at >= SEND_PAUSE_S:
                     self._send(now)
-            self._alarm.at = min(beat_at, self._decide_at, self._judge_at(now))
+            self._alarm.at = min(beat_at, self._decide_at, self._judge_at(now), self.peers.look_at(now))
             await self._alarm.wait()
 
     def _judge_at(self, now: float) -> float:
@@ -366,6 +368,7 @@ class Node:
     def _beat(self, now: float) -> None:
         self._look(now)
         self.failsafe.beat(now)
+        self.reaches.beat(now)
         self._send(now)
         for callback in self.on_beat:
             callback(now)
@@ -378,8 +381,6 @@ class Node:
         """One round; returns when the next is due although nothing is heard."""
         if not self.authority.ready:
             return now + IDLE_S  # nothing may be done yet, and becoming ready wakes us
-        if self.peers.due(now):  # silence is not found out only with the next heartbeat
-            self._look(now)
         view = self.view_builder.build(now)
         blocked = {}
         decisions = decide(view)
@@ -396,10 +397,9 @@ class Node:
         for book in self.books.values():
             book.check()
         self.announcer.announce()
-        self.reaches.judge(now)
         # What was decided may fail to be written, and then nothing is heard of it: look again soon.
         again = now + (self.settings.interval_s if any(not isinstance(d, Blocked) for d in decisions) else IDLE_S)
-        deadlines = (again, next_deadline(view), self.view_builder.next_deadline(now), self.peers.next_deadline())
+        deadlines = (again, next_deadline(view), self.view_builder.next_deadline(now))
         return min(at for at in deadlines if at is not None and at > now)
 
     def _note_blocked(self, view: View, blocked: dict[str, Blocked]) -> None:

@@ -1,6 +1,7 @@
 """What our peers last said of themselves, and whether we hear them."""
 
 from collections.abc import Callable, Mapping
+from math import inf
 
 from failoverd.domain.detector import Change, Detector, LinkChange, LinkState, Liveness, PeerChange, PeerView, Stall
 from failoverd.domain.model import NodeSpec
@@ -75,8 +76,10 @@ class Peers:
     def trusts(self, now: float) -> bool:
         return self._detector.trusts(now)
 
-    def next_deadline(self) -> float | None:
-        return self._detector.next_deadline()
+    def look_at(self, now: float) -> float:
+        """When a peer may be found silent: each of its heartbeats puts that off, so it is no reason to decide."""
+        deadline = self._detector.next_deadline()
+        return deadline if deadline is not None and deadline > now else inf
 
     def ages(self, now: float) -> dict[str, tuple[float | None, ...]]:
         return self._detector.ages(now)

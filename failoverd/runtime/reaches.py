@@ -1,5 +1,6 @@
 """How each peer can be reached (``domain.reach``), as this node finds it: to be shown, and told when it changes."""
 
+from math import inf
 from typing import TYPE_CHECKING
 
 from failoverd.domain.placement import LeaseState
@@ -19,8 +20,13 @@ class Reaches:
         self.told: dict[str, Found] = {}
         """What has been so for ``dead_after``: what lasts shorter is on its way to something else."""
         self._newest: dict[str, tuple[Reach, float]] = {}
+        self._judged_at = -inf
 
-    def judge(self, now: float) -> None:
+    def beat(self, now: float) -> None:
+        """Judge, a few times in the time that something must have lasted to be told."""
+        if now < self._judged_at + self._node.settings.dead_after_s / 4:
+            return
+        self._judged_at = now
         for name in self._node.settings.nodes:
             if name != self._node.me:
                 self._judge(name, self.found(name, now), now)

@@ -129,9 +129,15 @@ def until(true: Callable[[], Any], within_s: float = PATIENCE_S, what: str = "it
 
 def log(node: LocalNode, event: str | None = None) -> list[dict[str, Any]]:
     """The events that a daemon has written, oldest first."""
-    lines = node.log_file.read_text(errors="replace").splitlines() if node.log_file.exists() else []
+    text = node.log_file.read_text(errors="replace") if node.log_file.exists() else ""
+    lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half written
     events = [json.loads(line) for line in lines if line.startswith("{")]
     return [each for each in events if event is None or each["event"] == event]
+
+
+def logged(node: LocalNode, event: str, count: int = 1) -> list[dict[str, Any]]:
+    """The same, once there are ``count``: what a daemon logs is written a little after it shows in its status."""
+    return list(until(lambda: found if len(found := log(node, event)) >= count else None, what=f"{count} {event}"))
 
 
 def configuration(node: LocalNode) -> dict[str, Any]:

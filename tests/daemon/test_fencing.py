@@ -14,7 +14,7 @@ import yaml
 
 from failoverd import procfs
 from failoverd.demo.local import LocalCluster, LocalNode, free_ports
-from tests.daemon.support import PACE, at_rest, command, daemons, log, one, record, settled, touch, until
+from tests.daemon.support import PACE, at_rest, command, daemons, log, logged, one, record, settled, touch, until
 from tests.fence_agent import calls, install
 
 pytestmark = pytest.mark.processes
@@ -81,7 +81,7 @@ def test_a_dead_node_is_confirmed_off_and_taken_over_long_before_its_lease_ends(
         assert "fence_trial (level 1)" in shown
         (entry,) = until(cluster["b"].status)["nodes"]["a"]["fencing"]["history"]
         assert (entry["by"], entry["result"], entry["how"], entry["level"]) == ("b", "off", "fence_agent", 1)
-        (begun,), (done,) = log(cluster["b"], "fence.begun"), log(cluster["b"], "fence.done")
+        (begun,), (done,) = logged(cluster["b"], "fence.begun"), logged(cluster["b"], "fence.done")
         assert (begun["peer"], begun["agent"], begun["device"]) == ("a", "fence_trial", 1)
         assert done["duration_s"] > 0
         # Switched on again, it joins as another incarnation and takes nothing that is not its own.
@@ -108,12 +108,12 @@ def test_levels_are_tried_in_order_and_a_hanging_agent_leaves_nothing_behind() -
         mood(cluster, "fence_two", "hang")
         cluster["a"].cut_power()
         settled(cluster, "b")
-        failed = log(cluster["b"], "fence.failed")
+        failed = logged(cluster["b"], "fence.failed", 2)
         assert [(each["device"], each["agent"]) for each in failed] == [(1, "fence_one"), (2, "fence_two")]
         assert "the device says no, ***" in failed[0]["output"]
         assert "timed out" in failed[1]["reason"]
         assert SECRET not in cluster["b"].log_file.read_text()
-        assert log(cluster["b"], "fence.done")[0]["device"] == 3
+        assert logged(cluster["b"], "fence.done")[0]["device"] == 3
         assert not [pid for pid in procfs.pids() if b"/bin/sleep\x00301" in _argv(pid)]
 
 
@@ -140,7 +140,7 @@ def test_what_is_not_confirmed_moves_nothing_until_an_operator_says_so(how: str)
         confirmed = command(cluster["b"], "confirm-off", "a", "--yes")
         assert (confirmed.returncode, confirmed.stderr) == (0, "")
         settled(cluster, "b")
-        asked = [each for each in log(cluster["b"], "operator.command") if each["command"] == "confirm_off"]
+        asked = [each for each in logged(cluster["b"], "operator.command") if each["command"] == "confirm_off"]
         assert {each["uid"] for each in asked} == {os.getuid()}
         by = until(cluster["b"].status)["nodes"]["a"]["fencing"]["history"][0]
         assert (by["how"], by["by"].split()[:2]) == ("operator", ["b", f"uid={os.getuid()}"])
@@ -152,7 +152,7 @@ def test_an_agent_that_is_not_there_leaves_the_end_of_the_lease() -> None:
         began = cluster["a"].cut_power()
         settled(cluster, "b")
         assert time.monotonic() - began > 2.5
-        assert "No such file" in log(cluster["b"], "fence.failed")[0]["reason"]
+        assert "No such file" in logged(cluster["b"], "fence.failed")[0]["reason"]
         assert shots(cluster) == []
 
 
@@ -168,7 +168,7 @@ def test_a_stuck_component_is_fenced_where_its_policy_says_so() -> None:
         until(lambda: "b" not in cluster["b"].ask("status")["groups"]["g"]["refusals"])
         cluster["b"].ask("switch", group="g", to="b", wait=False)
         settled(cluster, "b")
-        assert log(cluster["b"], "fence.begun")[0]["reason"] == "g/disk cannot be taken offline there"
+        assert logged(cluster["b"], "fence.begun")[0]["reason"] == "g/disk cannot be taken offline there"
         assert powerless(cluster["a"])
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from failoverd import procfs
 from failoverd.links.key import generate
-from tests.daemon.support import alive, command, log, one, reconfigure, record, settled, touch, until
+from tests.daemon.support import alive, command, log, logged, one, reconfigure, record, settled, touch, until
 from tests.etcd_server import needs_etcd
 from tests.managed import ManagedCluster, managed
 
@@ -117,7 +117,7 @@ def test_killed_members_come_back_and_nothing_moves(three: ManagedCluster) -> No
     for name in (three.leader().name, "w"):
         killed = three.kill_etcd(name)
         until(partial(came_back, three, name, killed))
-        assert log(three[name], "etcd.member_exited")
+        assert logged(three[name], "etcd.member_exited")
         three.wait_members("a", "b", "w")
     after = settled(three, "a")
     assert after["generation"] == placement["groups"]["g"]["generation"]

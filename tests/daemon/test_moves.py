@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from failoverd.demo.local import LocalCluster
-from tests.daemon.support import argv, at_rest, chain, command, daemons, log, one, record, settled, until
+from tests.daemon.support import argv, at_rest, chain, command, daemons, log, logged, one, record, settled, until
 
 pytestmark = pytest.mark.processes
 
@@ -47,7 +47,7 @@ def test_a_power_cut_is_survived_and_the_node_comes_back_empty(cluster: LocalClu
     cluster["a"].wait_ready()
     settled(cluster, "b")
     assert workers(cluster, "a") == []
-    assert log(cluster["b"], "peer.fenced")
+    assert logged(cluster["b"], "peer.fenced")
 
 
 def test_a_killed_daemon_that_is_started_again_within_its_lease_adopts_what_runs() -> None:
@@ -68,8 +68,8 @@ def test_a_stopped_daemon_hands_its_groups_over(cluster: LocalCluster) -> None:
     assert cluster["a"].terminate() == 0
     settled(cluster, "b")
     assert workers(cluster, "a") == []
-    assert [entry["cause"] for entry in log(cluster["b"], "placement.changed")][-1] == "shutdown"
-    assert log(cluster["a"], "daemon.stopped")
+    until(lambda: log(cluster["b"], "placement.changed")[-1]["cause"] == "shutdown", what="the cause in the log")
+    assert logged(cluster["a"], "daemon.stopped")
     status = cluster["b"].status()
     assert status is not None
     assert status["nodes"]["a"]["state"] == "down"
@@ -80,4 +80,4 @@ def test_a_process_that_is_killed_behind_our_back_is_back_at_once(cluster: Local
     os.kill(old, signal.SIGKILL)
     until(lambda: [pid for pid in workers(cluster, "a") if pid != old], 5, "the worker back")
     settled(cluster, "a")
-    assert log(cluster["a"], "component.changed_externally")
+    assert logged(cluster["a"], "component.changed_externally")

@@ -112,7 +112,8 @@ def processes(node: LocalNode) -> dict[str, int]:
 
 
 def events(node: LocalNode, name: str) -> list[dict[str, Any]]:
-    lines = [json.loads(line) for line in node.log_file.read_text().splitlines() if line.startswith("{")]
+    text = node.log_file.read_text()
+    lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.startswith("{")]
     return [line for line in lines if line["event"] == name]
 
 

@@ -107,7 +107,8 @@ class Node:
 
     def log(self) -> list[dict[str, Any]]:
         """The events that its daemons have written, oldest first."""
-        lines = self.log_file.read_text(errors="replace").splitlines() if self.log_file.exists() else []
+        text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+        lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half written
         return [json.loads(line) for line in lines if line.startswith("{")]
 
     def log_tail(self, lines: int = 15) -> str:
