@@ -5,6 +5,7 @@
 #   make bench    the performance bounds, measured with real daemons; fails when one is broken
 #   make sim      simulated clusters that try to break the ownership rules (SEEDS=1..1000 JOBS=1)
 #   make hosts    machines of namespaces whose network, power and daemons fail again and again (root; TRIES=50)
+#   make stacks   the examples of configs/: PostgreSQL and others, switched, killed, without power (root; TRIES=20)
 #   make lint     ruff and mypy alone
 #   make format   ruff format, and what ruff can repair
 #   make clean    remove what the above made
@@ -14,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: demo test bench hosts sim sim-mutants lint format clean
+.PHONY: demo test bench hosts stacks sim sim-mutants lint format clean
 .DEFAULT_GOAL := test
 
 $(VENV)/.runtime: pyproject.toml .ci/venv
@@ -44,6 +45,10 @@ bench: $(VENV)/.dev
 hosts: $(VENV)/.dev
 	@.ci/packages
 	@$(BIN)/python -m tests.hosts --tries $(or $(TRIES),50) $(ARGS)
+
+stacks: $(VENV)/.dev
+	@.ci/packages
+	@$(BIN)/python -m tests.hosts --stacks --tries $(or $(TRIES),20) $(ARGS)
 
 sim: $(VENV)/.dev
 	@$(BIN)/python -m tests.sim SEEDS=$(or $(SEEDS),1..1000) JOBS=$(or $(JOBS),1)

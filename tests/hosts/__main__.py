@@ -14,7 +14,7 @@ from tests.bench.table import Row, machine, show
 from tests.hosts.cases import STEPS, Try
 from tests.hosts.cluster import WHY_NOT
 from tests.hosts.commands import LabFailed
-from tests.hosts.suite import SUITE, Case
+from tests.hosts.suite import STACKS, SUITE, Case
 
 WORKER_TIMEOUT_S = 3 * 3600.0
 TOLD_MAX = 3
@@ -59,7 +59,8 @@ def run(case: Case, tries: int, labs: int) -> list[Told]:
         finally:
             worker.kill()  # nothing where it has ended
         lines = [json.loads(line) for line in output.splitlines()]
-        lines += [{"problems": ["it was not tried: the lab ended"], "story": ""}] * (share - len(lines))
+        missing = share - len(lines)
+        lines += [{"problems": ["it was not tried: the lab ended"], "story": ""} for _ in range(missing)]
         found += [Told(story=line.pop("story"), done=Try(**line)) for line in lines]
     return found
 
@@ -73,6 +74,11 @@ def row(case: Case, told: Sequence[Told]) -> Row:
     margins = [one.done.margin_s for one in told if one.done.margin_s]
     if margins:
         notes.append(f"least margin {min(margins) * 1000:.0f}ms")
+    moved = [one.done for one in told if one.done.limit_s]
+    if moved:
+        shares = [done.makespan_s / done.limit_s for done in moved]
+        notes.append(f"handover: median {median(done.makespan_s for done in moved):.3f}s")
+        notes.append(f"makespan/limit: median {median(shares):.2f}, worst {max(shares):.2f}")
     return Row(case=case.name, what=f"bad of {len(told)} tries", measured=bad, bound=0, digits=0, note="; ".join(notes))
 
 
@@ -93,6 +99,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"of: {', '.join(SUITE)} (default: all)")
     parser.add_argument("--tries", type=int, default=50, help="of each case; slow ones do a part of it (default 50)")
     parser.add_argument("--labs", type=int, default=2, help="at once (default 2); measurements are made in one")
+    parser.add_argument("--stacks", action="store_true", help="only the examples of configs/ (see docs/stacks.md)")
     parser.add_argument("--worker", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args(argv)
     if WHY_NOT:
@@ -105,7 +112,7 @@ def main(argv: list[str]) -> int:
         return 0
     print(machine(), flush=True)
     rows: list[Row] = []
-    for name in options.cases or SUITE:
+    for name in options.cases or ([case.name for case in STACKS] if options.stacks else SUITE):
         case, began = SUITE[name], time.monotonic()
         told = run(case, case.tries(options.tries), 1 if case.measured else options.labs)
         rows += [row(case, told), *bounded(case, told)]

@@ -30,6 +30,9 @@ class Try:
     """From what was done to the first online that began on the other node."""
     margin_s: float = 0.0
     """From the last sign of anything on the one node to that."""
+    makespan_s: float = 0.0
+    limit_s: float = 0.0
+    """Of the handover, as its target says (0: none)."""
     steps: dict[str, float] = field(default_factory=dict)
     """When what was logged, seconds from what was done."""
 

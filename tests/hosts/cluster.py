@@ -14,7 +14,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -123,6 +123,9 @@ class Cluster:
     name: str
     nodes: dict[str, Node]
     etcd: EtcdServers
+    group_name: str = GROUP
+    at_boot: Callable[[Host], None] = lambda _host: None
+    """What a host needs beside failoverd, each time that it has been powered on."""
     switch: PowerSwitch | None = None
     records: Records = field(init=False)
     began: float = 0.0
@@ -154,7 +157,7 @@ class Cluster:
     def group(self, node: Node) -> dict[str, Any]:
         """As a node shows it; empty while it does not answer."""
         status = node.status()
-        return dict(status["groups"].get(GROUP, {})) if status else {}
+        return dict(status["groups"].get(self.group_name, {})) if status else {}
 
     def is_online(self, node: Node) -> bool:
         """As that node says itself: the others may be anything."""
@@ -257,6 +260,7 @@ class Cluster:
     def power_on(self, node: Node) -> None:
         """The host boots and starts what it starts at boot."""
         node.host.power_on()
+        self.at_boot(node.host)
         if not isinstance(self.etcd, ManagedServers):
             self.etcd.power_on()
         node.start()
@@ -318,8 +322,7 @@ def on_hosts(
         lab = stack.enter_context(Lab("a", "b", "w", links=links))
         subprocess.run(["mkfifo", str(lab.directory / "pipe")], check=True, timeout=10)
         key = lab.directory / "cluster.key"
-        keygen = [sys.executable, "-m", "failoverd", "keygen", str(key)]
-        subprocess.run(keygen, check=True, capture_output=True, timeout=30, env=environment())
+        make_key(key)
         cluster = Cluster(
             lab=lab,
             name=f"lab-{secrets.token_hex(4)}",
@@ -328,7 +331,6 @@ def on_hosts(
         )
         if fencing:
             cluster.switch = stack.enter_context(PowerSwitch(lab=lab, on_off=cluster.dead))
-        device = {"agent": str(AGENT), "params": {"directory": str(lab.directory / "power")}}
         own_group = {"nodes": ["a", "b"], "max_moves": "1000 per 1h", **(group or {})}
         for node in cluster.nodes.values():
             own = {"managed": True} if managed else {"endpoints": endpoints(cluster.etcd, node.name)}
@@ -340,15 +342,31 @@ def on_hosts(
                     "coordinator": {"type": "etcd", **own},
                     "heartbeat": {"interval": "100ms", "dead_after": "300ms"},
                     "lease": {"ttl": ttl},
-                    **({"fencing": {name: [device] for name in ("a", "b")}} if fencing else {}),
+                    **({"fencing": fenced_by_switch(lab)} if fencing else {}),
                     **(settings or {}),
                     "groups": {GROUP: {**own_group, "components": components(lab.directory)}},
                 }
             )
-        try:
-            cluster.start()
-            cluster.settle()
-        except (LabFailed, AssertionError) as error:
-            tails = (f"{node.name}:\n{node.log_tail(40)}" for node in cluster.nodes.values())
-            raise LabFailed("\n".join([f"the cluster does not begin: {error}", *tails])) from error
+        begin(cluster)
         yield cluster
+
+
+def make_key(key: Path) -> None:
+    keygen = [sys.executable, "-m", "failoverd", "keygen", str(key)]
+    subprocess.run(keygen, check=True, capture_output=True, timeout=30, env=environment())
+
+
+def fenced_by_switch(lab: Lab) -> dict[str, Any]:
+    """As the configuration has it: a and b can cut each other's power."""
+    device = {"agent": str(AGENT), "params": {"directory": str(lab.directory / "power")}}
+    return {name: [device] for name in ("a", "b")}
+
+
+def begin(cluster: Cluster) -> None:
+    """Until the group is online. Raises ``LabFailed``, with the logs."""
+    try:
+        cluster.start()
+        cluster.settle()
+    except (LabFailed, AssertionError) as error:
+        tails = (f"{node.name}:\n{node.log_tail(40)}" for node in cluster.nodes.values())
+        raise LabFailed("\n".join([f"the cluster does not begin: {error}", *tails])) from error

@@ -16,6 +16,7 @@ from typing import Any
 from failoverd import procfs
 from tests.hosts.commands import LabFailed
 from tests.hosts.network import Network
+from tests.hosts.storage import lose_what_is_not_written, wait_released
 
 INIT = Path(__file__).parent / "init.sh"
 UP_TIMEOUT_S = 10.0
@@ -159,8 +160,10 @@ class Host:
             if self.init is None or self.shell is None:
                 return at
             self.network.disconnect(self.name)
+            disks = lose_what_is_not_written(self.init.pid)
             self.init.kill()  # its namespace's processes are dead once it is
             self.shell.wait(DEAD_TIMEOUT_S)
+            wait_released(disks, DEAD_TIMEOUT_S)
             self.init = self.shell = None
             self._to_remove = True
             return at

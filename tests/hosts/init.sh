@@ -11,8 +11,8 @@ exec 8<"$lab" 9>&1 >/dev/null
 hostname "$name"
 # Copies of the names of network namespaces would keep those alive that the lab removes.
 umount -R -l /run/netns 2>/dev/null || :
-# /etc and /var as the machine has them, with this host's own changes, which survive a power cut.
-for directory in etc var; do
+# /etc, /var and /srv as the machine has them, with this host's own changes, which survive a power cut.
+for directory in etc var srv; do
     mkdir -p "$own/$directory" "$own/work.$directory"
     mount -t overlay -o "lowerdir=/$directory,upperdir=$own/$directory,workdir=$own/work.$directory" lab "/$directory"
 done
@@ -25,6 +25,9 @@ mkdir -p -m 1777 /run/lock
 # The lab's directory, should it be below one of those.
 mkdir -p "$lab"
 mount --no-canonicalize --bind /proc/self/fd/8 "$lab"
+# Disks that all hosts reach.
+mkdir -p /srv/san
+mount --bind "$lab/san" /srv/san
 # Another boot than the last one, and than the other hosts'.
 cat /proc/sys/kernel/random/uuid >"$own/boot_id"
 mount --bind "$own/boot_id" /proc/sys/kernel/random/boot_id

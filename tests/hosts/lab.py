@@ -3,8 +3,10 @@
 A host is a set of namespaces (network, mount, pid, uts, ipc) with an init of its own, which costs 50 ms and a few
 megabytes. It sees this machine's files, so every program that is installed here is installed there, with
 
-- ``/etc`` and ``/var`` of its own: overlays, which begin as this machine's, keep what is changed, and survive a power
-  cut (``/etc/failoverd`` and ``/var/lib/failoverd`` are there, empty);
+- ``/etc``, ``/var`` and ``/srv`` of its own: overlays, which begin as this machine's, keep what is changed, and survive
+  a power cut (``/etc/failoverd`` and ``/var/lib/failoverd`` are there, empty);
+- ``/srv/san``, the same for all hosts (``Lab.san``): images there stand for disks that several machines reach. A power
+  cut loses what a host had not written to one (see ``tests.hosts.storage``);
 - ``/run`` and ``/dev/shm`` of its own, which a power cut empties; its own host name and boot id;
 - ``eth0`` (and ``eth1`` … with ``links=2`` …): host number n has 10.L.0.n/24 on link L, and always the same hardware
   address. The hosts' names resolve to their addresses on link 0. Further addresses, routes and firewalls are a test's
@@ -92,6 +94,11 @@ class Lab:
     def __getitem__(self, name: str) -> Host:
         return self.hosts[name]
 
+    @property
+    def san(self) -> Path:
+        """From outside; on hosts it is ``/srv/san``."""
+        return self.directory / "san"
+
     def __iter__(self) -> Iterator[Host]:
         return iter(self.hosts.values())
 
@@ -101,6 +108,7 @@ class Lab:
         try:
             lines = [f"{self.network.address(name)} {name}" for name in self.network.hosts]
             (self.directory / "hosts").write_text("\n".join(lines) + "\n")
+            self.san.mkdir()
             self.network.start()
             for name in self.network.hosts:
                 self.hosts[name] = Host(name=name, network=self.network, lab=self.directory)

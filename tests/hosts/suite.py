@@ -9,6 +9,9 @@ from typing import Any
 from tests.hosts import cases
 from tests.hosts.cases import LEASES, Try
 from tests.hosts.cluster import Cluster, on_hosts
+from tests.stacks import cases as stacks
+from tests.stacks.examples import POSTGRESQL
+from tests.stacks.stack import Example, Stack, on_stack
 
 SHORT_TTL_S = 1.0
 """Where a lease has to run out in each try."""
@@ -21,7 +24,8 @@ OUTAGE_S = 30.0
 @dataclass(frozen=True, kw_only=True)
 class Case:
     name: str
-    once: Callable[[Cluster], Try]
+    once: Callable[[Any], Try]
+    """Of a ``Cluster``, or of a ``Stack``."""
     ttl_s: float = TTL_S
     took: str = "first online after"
     """What ``took_s`` is."""
@@ -33,8 +37,12 @@ class Case:
     """Of the median of ``took_s``."""
     options: dict[str, Any] = field(default_factory=dict)
     """Of ``on_hosts``."""
+    example: Example | None = None
+    """It is tried on this one of ``configs/``."""
 
-    def cluster(self) -> AbstractContextManager[Cluster]:
+    def cluster(self) -> AbstractContextManager[Cluster] | AbstractContextManager[Stack]:
+        if self.example is not None:
+            return on_stack(self.example)
         return on_hosts(ttl=f"{self.ttl_s:g}s", links=2, **self.options)
 
     def tries(self, wanted: int) -> int:
@@ -68,6 +76,18 @@ def _power_cut(name: str, *, leader_too: bool, bound_s: float | None) -> Case:
     )
 
 
+def _of_stack(example: Example, name: str, once: Callable[[Stack], Try]) -> Case:
+    return Case(name=f"{example.name}-{name}", once=once, example=example, took="without answers", measured=True)
+
+
+STACKS = (
+    _of_stack(POSTGRESQL, "switch", stacks.switched),
+    _of_stack(POSTGRESQL, "fault", partial(stacks.killed, component="db")),
+    _of_stack(POSTGRESQL, "second-fault", partial(stacks.killed_twice, component="db")),
+    _of_stack(POSTGRESQL, "power-cut", stacks.power_cut),
+)
+"""The examples of ``configs/``."""
+
 CASES = (
     *(
         Case(name=f"owner-{name}", once=partial(cases.cut_off, how=how), ttl_s=SHORT_TTL_S)
@@ -84,6 +104,7 @@ CASES = (
     _stays("one-way-loss", cases.one_way_loss, named=cases.one_way_named),
     _stays("third-of-heartbeats-lost", cases.third_lost),
     _stays("third-of-everything-lost", cases.third_of_everything_lost),
+    *STACKS,
 )
 
 SUITE = {case.name: case for case in CASES}

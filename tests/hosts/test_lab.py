@@ -183,6 +183,19 @@ def test_a_power_cut_takes_everything_but_the_disk(lab: Lab) -> None:
     assert a.sh("cat /proc/sys/kernel/random/boot_id") != boot
 
 
+def test_a_power_cut_loses_what_was_not_written(lab: Lab) -> None:
+    """What was synced is on the disk that another host mounts; what was not, is not."""
+    a, b, image = lab["a"], lab["b"], f"/srv/san/{lab.network.prefix}.img"
+    a.sh(f"truncate -s 16M {image}; mkfs.ext4 -q -F {image}; mkdir -p /srv/disk; mount -o loop {image} /srv/disk")
+    b.sh(f"test -e {image}; mkdir -p /srv/disk")
+    a.sh("echo synced >/srv/disk/synced; sync -f /srv/disk; echo lost >/srv/disk/lost; cat /srv/disk/lost")
+    a.cut_power()
+    b.sh(f"fsck.ext4 -p {image} || test $? = 1; mount -o loop {image} /srv/disk")
+    assert b.sh("cat /srv/disk/synced; cat /srv/disk/lost 2>/dev/null || :") == "synced\n"
+    b.sh("umount /srv/disk")
+    a.power_on()
+
+
 def test_a_paused_host_does_nothing(lab: Lab) -> None:
     a = lab["a"]
     beats = a.disk / "beats"

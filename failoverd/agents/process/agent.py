@@ -76,7 +76,8 @@ class ProcessAgent:
         except OSError:
             return None  # no file descriptor is free: it is polled
         probe = await self.probe(call)
-        return Probe(presence=probe.presence, detail=f"its process {found.main.pid} ended; {probe.detail}")
+        detail = "; ".join(filter(None, (f"its process {found.main.pid} ended", probe.detail)))
+        return Probe(presence=probe.presence, detail=detail)
 
     def will(self, _call: Call) -> Will | None:
         """``ports.Testator``."""

@@ -1,0 +1,128 @@
+"""``python -m tests.stacks.client KIND ADDRESS LEDGER``: a client that writes entries to a server one by one, for ever,
+and writes down each answer (see ``ledger``). With ``--content`` it prints what the server has instead."""
+
+import argparse
+import os
+import secrets
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from tests.stacks.ledger import Ledger
+from tests.stacks.postgres import Postgres
+
+CONNECT_S = 0.1
+ANSWER_S = 0.5
+"""A client that gives up late does not see that the service is back."""
+CONTENT_S = 20.0
+RETRY_S = 0.01
+PAUSE_S = 0.004
+"""Between two entries: the servers are to be busy, not the machine."""
+
+
+class Session(Protocol):
+    """Each may raise ``OSError`` wherever no answer comes."""
+
+    def write(self, number: int, value: str) -> str:
+        """Returns the node that has committed it, as the server says itself."""
+
+    def content(self) -> list[tuple[int, str, str]]: ...
+    def close(self) -> None: ...
+
+
+class PostgresSession:
+    before, after = "", ""
+
+    def __init__(self, host: str, port: int, answer_s: float) -> None:
+        self._server = Postgres((host, port), "shop", "secret", "shop", connect_s=CONNECT_S, answer_s=answer_s)
+
+    def write(self, number: int, value: str) -> str:
+        entry = f"values ({number}, '{value}', current_setting('cluster_name')) returning node"
+        return self._server.query(f"{self.before}insert into entries {entry}{self.after}")[0][0]
+
+    def content(self) -> list[tuple[int, str, str]]:
+        return [(int(number), value, node) for number, value, node in self._server.query("select * from entries")]
+
+    def close(self) -> None:
+        self._server.close()
+
+
+class CarelessSession(PostgresSession):
+    """It is told that something is committed before that is on the disk: to see whether a test notices."""
+
+    before, after = "begin; set local synchronous_commit = off; ", "; commit"
+
+
+KINDS: dict[str, Callable[[str, int, float], Session]] = {
+    "postgresql": PostgresSession,
+    "postgresql-careless": CarelessSession,
+}
+
+
+def boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def run(connect: Callable[[], Session], ledger: str) -> None:
+    descriptor = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+
+    def note(*words: object) -> None:
+        os.write(descriptor, " ".join([f"{boottime():.6f}", *map(str, words)]).encode() + b"\n")
+
+    session: Session | None = None
+    number = max(Ledger(Path(ledger)).asked(), default=0)
+    while True:
+        if session is None:
+            try:
+                session = connect()
+            except OSError:
+                time.sleep(RETRY_S)
+                continue
+        number += 1
+        value = secrets.token_hex(8)
+        note("ask", number, value)
+        try:
+            node = session.write(number, value)
+        except OSError as error:
+            note("lost", number, type(error).__name__, *str(error).split())
+            with suppress(OSError):
+                session.close()
+            session = None
+            continue
+        note("ack", number, value, node)
+        time.sleep(PAUSE_S)
+
+
+def content(connect: Callable[[], Session]) -> list[tuple[int, str, str]]:
+    """Raises ``OSError`` where it is not to be had for so long."""
+    deadline = boottime() + CONTENT_S
+    while True:
+        try:
+            return connect().content()
+        except OSError:
+            if boottime() > deadline:
+                raise
+            time.sleep(RETRY_S)
+
+
+def main(argv: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.stacks.client", description=__doc__)
+    parser.add_argument("kind", choices=KINDS)
+    parser.add_argument("address", help="host:port")
+    parser.add_argument("ledger", nargs="?", help="a file to write down every answer in")
+    parser.add_argument("--content", action="store_true", help="print what the server has")
+    options = parser.parse_args(argv)
+    host, _, port = options.address.rpartition(":")
+    if options.content:
+        for row in content(lambda: KINDS[options.kind](host, int(port), CONTENT_S)):
+            print(*row)
+        return 0
+    run(lambda: KINDS[options.kind](host, int(port), ANSWER_S), options.ledger)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
