@@ -1,10 +1,14 @@
-"""Packets to and from a helper process over SOCK_SEQPACKET (unix(7)), in the event loop."""
+"""Packets to and from a helper process over SOCK_SEQPACKET (unix(7)), in the event loop.
+
+What is said to it in one turn of the loop goes in one packet, a message a line: waking another process is most of what
+a packet costs, and it may come before us on our own processor (a guard has real-time priority).
+"""
 
 import asyncio
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 
 class Packets:
@@ -26,22 +30,32 @@ class Packets:
         self._loop = loop
         self._packet_max, self._per_turn = packet_max, per_turn
         self._heard, self._closed = heard, closed
+        self._said: list[bytes] = []
+        """In this turn."""
         self._outbox: deque[bytes] = deque()
         """Bounded by who sends: each has so many requests in flight at the most."""
         self._open = True
         loop.add_reader(ours.fileno(), self._receive)
 
-    def send(self, packet: bytes) -> None:
-        """At once or as soon as there is room. To an end that is gone: not at all (``closed`` is called for that)."""
-        if not self._open:
-            return
-        if self._outbox or not self._sent(packet):
-            self._outbox.append(packet)
-            if len(self._outbox) == 1:
-                self._loop.add_writer(self._socket.fileno(), self._flush)
+    def send(self, message: bytes) -> None:
+        """With all else that is said in this turn, or as soon as there is room. ``message`` has no newline, and is not
+        longer than a packet. To an end that is gone: not at all (``closed`` is called for that)."""
+        if self._open:
+            if not self._said:
+                self._loop.call_soon(self._speak)
+            self._said.append(message)
+
+    def _speak(self) -> None:
+        said, self._said = self._said, []
+        for packet in together(said, self._packet_max):
+            if self._outbox or not self._sent(packet):
+                self._outbox.append(packet)
+                if len(self._outbox) == 1:
+                    self._loop.add_writer(self._socket.fileno(), self._flush)
 
     def hang_up(self) -> None:
         if self._open:
+            self._speak()
             self._open = False
             self._outbox.clear()
             self._loop.remove_reader(self._socket.fileno())
@@ -84,3 +98,17 @@ class Packets:
     def _end(self, reason: str) -> None:
         self.hang_up()
         self._closed(reason)
+
+
+def together(messages: Iterable[bytes], packet_max: int) -> Iterator[bytes]:
+    """As few packets of lines as hold them all, in their order."""
+    lines: list[bytes] = []
+    size = 0
+    for message in messages:
+        if lines and size + len(message) >= packet_max:
+            yield b"\n".join(lines)
+            lines, size = [], 0
+        lines.append(message)
+        size += len(message) + 1
+    if lines:
+        yield b"\n".join(lines)

@@ -18,12 +18,19 @@ class Channel:
         connection: socket.socket,
         heard: Callable[["Channel", Message], None],
         closed: Callable[["Channel"], None],
+        *,
+        batches: bool = False,
     ) -> None:
+        """``batches``: what is answered in one turn goes in one packet, a message a line, as the daemon's requests do.
+        A successor, which may be of another version, gets each in a packet of its own."""
         self._loop = loop
         self._socket = connection
         self._heard, self._closed = heard, closed
+        self._batches = batches
         self._outbox: deque[bytes] = deque()
         """Bounded by the requests, and for a successor by the wills."""
+        self._serving = False
+        self._waits_to_write = False
         self.open = True
         connection.setblocking(False)
         loop.watch(connection.fileno(), self.service)
@@ -31,17 +38,19 @@ class Channel:
     def send(self, message: Message) -> None:
         if self.open:
             self._outbox.append(encode(message))
-            if len(self._outbox) == 1:
+            if not self._serving:
                 self._flush()
-                if self.open and self._outbox:
-                    self._loop.want_to_write(self._socket.fileno(), True)
 
     def service(self) -> None:
-        """Send what waits to be sent, handle what waits to be read."""
-        if self._outbox:
-            self._flush()
-            if self.open and not self._outbox:
-                self._loop.want_to_write(self._socket.fileno(), False)
+        """Handle what waits to be read, send what waits to be sent."""
+        self._serving = True
+        try:
+            self._read()
+        finally:
+            self._serving = False
+        self._flush()
+
+    def _read(self) -> None:
         for _ in range(_PACKETS_PER_TURN):
             if not self.open:
                 return
@@ -55,11 +64,12 @@ class Channel:
                 self.close()
                 return
             try:
-                message = decode(packet)
+                messages = [decode(line) for line in packet.split(b"\n")]
             except ValueError:
                 self.close()
                 return
-            self._heard(self, message)
+            for message in messages:
+                self._heard(self, message)
 
     def close(self) -> None:
         if self.open:
@@ -71,11 +81,23 @@ class Channel:
 
     def _flush(self) -> None:
         while self._outbox:
+            packet = self._next()
             try:
-                self._socket.send(self._outbox[0])
+                self._socket.send(packet)
             except BlockingIOError:
-                return
+                self._outbox.appendleft(packet)
+                break
             except OSError:
                 self.close()
                 return
-            self._outbox.popleft()
+        waits = bool(self._outbox)
+        if self.open and waits != self._waits_to_write:
+            self._waits_to_write = waits
+            self._loop.want_to_write(self._socket.fileno(), waits)
+
+    def _next(self) -> bytes:
+        """Taken from the outbox: a packet of one line, or of as many as are waiting and fit."""
+        packet = self._outbox.popleft()
+        while self._batches and self._outbox and len(packet) + len(self._outbox[0]) < PACKET_MAX:
+            packet += b"\n" + self._outbox.popleft()
+        return packet

@@ -34,12 +34,13 @@ class Link:
         lost: Callable[["Link", str], None],
     ) -> None:
         self._process = process
+        self._heard = heard
         self._packets = Packets(
             ours,
             loop,
             packet_max=PACKET_MAX,
             per_turn=_PACKETS_PER_TURN,
-            heard=lambda packet: heard(self, decode(packet)),
+            heard=self._hear,
             closed=lambda _: lost(self, self._how_it_ended()),
         )
 
@@ -93,6 +94,10 @@ class Link:
         """It outlives us: nobody waits for it."""
         self.hang_up()
         self._process.returncode = 0
+
+    def _hear(self, packet: bytes) -> None:
+        for message in packet.split(b"\n"):
+            self._heard(self, decode(message))
 
     def _how_it_ended(self) -> str:
         status = self._process.poll()

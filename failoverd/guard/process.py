@@ -46,7 +46,7 @@ class Guard:
         self._over = False
         self._listener = listener
         self._successors: list[Channel] = []
-        self._link = Channel(loop, link, self._asked, self._orphaned)
+        self._link = Channel(loop, link, self._asked, self._orphaned, batches=True)
         loop.watch(listener.fileno(), self._called_on)
 
     def begin(self, greeting: Message) -> None:

@@ -1,6 +1,7 @@
-"""What the daemon, its guard and that guard's successor say to each other: one JSON object a packet, SOCK_SEQPACKET.
+"""What the daemon, its guard and that guard's successor say to each other: JSON objects over SOCK_SEQPACKET.
 
-To the guard, each with a number ``n`` and answered by ``{"n": n}`` or ``{"n": n, "refused": why}``:
+To the guard, one in each line of a packet, with a number ``n``; answered, in lines too, by ``{"n": n}`` or
+``{"n": n, "refused": why}``:
 ``{"do": "arm"|"hold", "key": [group, component], "will": {…}}``, ``{"do": "disarm", "key"}``,
 ``{"do": "extend", "fires_at", "ends"}``, ``{"do": "helper", "pid", "ticks"}``, ``{"do": "leave"}``.
 From the guard, once: ``{"ready": pid, "realtime", "locked", "inherited": [key, …]}`` or ``{"broken": why}``.

@@ -170,6 +170,20 @@ class HandoverBook:
         failed = self._failed_components(placement)
         self._finish("failed" if failed else "done", f"not online: {', '.join(failed)}" if failed else "")
 
+    @property
+    def complete(self) -> bool:
+        """Whether everything has just arrived, as cheaply as it has to be to be asked at every change: the usual end,
+        while ``check`` knows them all."""
+        handover, placement = self.current, self._board.placement
+        if handover is None or placement is None or not handover.running or handover.target is None:
+            return False
+        if placement.owner == self._me:
+            return self._board.all_online
+        said = self._board.elsewhere.get(placement.owner)
+        if said is None or said.generation != placement.generation or not self._board.all_absent:
+            return False
+        return said.marks.count(Mark.ONLINE) == len(said.marks)
+
     def _arrived(self, placement: Placement) -> bool:
         board = self._board
         if placement.wanted is Wanted.OFFLINE:

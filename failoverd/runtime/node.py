@@ -6,6 +6,7 @@ clock, and in simulations.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -178,7 +179,7 @@ class Node:
         runner = GroupRunner(board, self.ports.build_agent, around)
         self.groups[group.name], self.books[group.name] = runner, book
         self._heard.clear()
-        runner.board.on_change.append(self._on_board_change)
+        runner.board.on_change.append(partial(self._on_board_change, book))
         kept = self.mirror.placements.get(group.name)
         if kept is not None:
             runner.board.place(kept.record)
@@ -441,16 +442,15 @@ class Node:
                 runner.cut_short()
             self.wake_everything()
 
-    def _on_lease_lost(self, why: str) -> None:
+    def _on_lease_lost(self, _why: str) -> None:
         self.authority.usable_until = 0.0
         self.authority.informed = False
         if self._tasks is not None:
-            self._tasks.start_soon(self._rejoin, why)
+            self._tasks.start_soon(self._rejoin)
         self.wake()
 
-    async def _rejoin(self, why: str) -> None:
+    async def _rejoin(self) -> None:
         """With a new incarnation, once nothing is online here any more."""
-        del why
         while self._present:
             await self.clock.sleep_until(self.clock.now() + STOP_POLL_S)
         await self._join()
@@ -458,15 +458,16 @@ class Node:
 
     # --- news ---------------------------------------------------------------------------------------------------
 
-    def _on_board_change(self, pressing: bool) -> None:
+    def _on_board_change(self, book: HandoverBook, pressing: bool) -> None:
         self._unsent = True
-        if pressing:
+        complete = book.complete  # somebody waits for the answer, on our side or on the other
+        if pressing or complete:
             now = self.clock.now()
             if now >= self._next_send - BURST_S:
                 self._send(now)
             else:
                 self._dirty.ring()
-        self.wake(after_s=DEBOUNCE_S)
+        self.wake(after_s=0.0 if complete else DEBOUNCE_S)
 
     async def _send_changes(self) -> None:
         """What a peer may wait for is sent at once, or in a storm together with what follows soon.

@@ -115,7 +115,8 @@ class Helper:
             if not packet:
                 self._orphaned = True
                 return
-            self._handle(decode(packet)[0])
+            for message in packet.split(b"\n"):
+                self._handle(decode(message)[0])
 
     def _handle(self, message: dict[str, Any]) -> None:
         what = message["do"]

@@ -1,6 +1,7 @@
-"""What the daemon and its helper say to each other: one packet each over SOCK_SEQPACKET (unix(7)), in JSON.
+"""What the daemon and its helper say to each other over SOCK_SEQPACKET (unix(7)), in JSON.
 
-To the helper: ``{"op": n, "do": "run"|"detach", "argv", "env", …}``, ``{"op": n, "do": "cancel"}``, ``{"do": "ping"}``.
+To the helper, one in each line of a packet: ``{"op": n, "do": "run"|"detach", "argv", "env", …}``,
+``{"op": n, "do": "cancel"}``, ``{"do": "ping"}``.
 From the helper: ``{"ready": pid}`` or ``{"broken": text}`` once; then for each operation one of
 ``{"op": n, "failed": text}``, ``{"op": n, "status", "signal", "timed_out", "truncated"}``, then a newline and
 the output; or ``{"op": n, "pid", "ticks", "boot"}``; and ``{"pong": true}``.
