@@ -10,7 +10,7 @@ from tests.hosts import cases
 from tests.hosts.cases import LEASES, Try
 from tests.hosts.cluster import Cluster, on_hosts
 from tests.stacks import cases as stacks
-from tests.stacks.examples import POSTGRESQL
+from tests.stacks.examples import NGINX, POSTGRESQL
 from tests.stacks.stack import Example, Stack, on_stack
 
 SHORT_TTL_S = 1.0
@@ -85,6 +85,8 @@ STACKS = (
     _of_stack(POSTGRESQL, "fault", partial(stacks.killed, component="db")),
     _of_stack(POSTGRESQL, "second-fault", partial(stacks.killed_twice, component="db")),
     _of_stack(POSTGRESQL, "power-cut", stacks.power_cut),
+    _of_stack(NGINX, "switch", stacks.switched),
+    _of_stack(NGINX, "fault", partial(stacks.killed, component="web")),
 )
 """The examples of ``configs/``."""
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Protocol
 
@@ -56,9 +57,37 @@ class CarelessSession(PostgresSession):
     before, after = "begin; set local synchronous_commit = off; ", "; commit"
 
 
+class HttpSession:
+    """Each of two applications behind a web server in turn."""
+
+    def __init__(self, host: str, port: int, answer_s: float) -> None:
+        self._server = HTTPConnection(host, port, timeout=CONNECT_S)
+        self._server.connect()
+        self._server.sock.settimeout(answer_s)
+
+    def write(self, number: int, value: str) -> str:
+        path = f"/{('orders', 'search')[number % 2]}/{value}"
+        try:
+            self._server.request("GET", path)
+            answer = self._server.getresponse()
+            node, echo = answer.read().decode().split(" ", 1)
+        except (HTTPException, ValueError) as error:
+            raise OSError(f"no answer: {error!r}") from error
+        if (answer.status, echo.strip()) != (200, path):
+            raise OSError(f"answered {answer.status} {node} {echo}")
+        return node
+
+    def content(self) -> list[tuple[int, str, str]]:
+        return []
+
+    def close(self) -> None:
+        self._server.close()
+
+
 KINDS: dict[str, Callable[[str, int, float], Session]] = {
     "postgresql": PostgresSession,
     "postgresql-careless": CarelessSession,
+    "http": HttpSession,
 }
 
 

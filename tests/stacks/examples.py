@@ -34,6 +34,15 @@ chown postgres /etc/pgbouncer/userlist.txt
     client=("postgresql", "10.0.0.100:6432"),
 )
 
+NGINX = Example(
+    name="nginx",
+    programs=("/usr/sbin/nginx",),
+    files={"site.conf": "/etc/nginx/site.conf", "worker.py": "/srv/site/worker.py"},
+    boot="chmod 644 /srv/site/worker.py",
+    client=("http", "10.0.0.101:80"),
+    keeps=False,
+)
+
 
 def needs(example: Example) -> pytest.MarkDecorator:
     lacking = [program for program in example.programs if not Path(program).exists()]

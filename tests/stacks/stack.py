@@ -51,6 +51,8 @@ class Example:
     """A shell script for each host, each time that it has booted: what systemd-tmpfiles does, for one."""
     client: tuple[str, str]
     """Kind and address of ``tests.stacks.client``."""
+    keeps: bool = True
+    """What is written to it is there afterwards."""
     disk_mib: int = 512
 
     @property
@@ -118,19 +120,24 @@ class Stack:
         """What is wrong with what was written down, of the server by the client, of the disk by the programs that mount
         it. ``nodes``: where everything was since ``forget``, one after another."""
         names = [node.name for node in nodes]
-        problems = self.ledger.judge(list(self.ledger.acknowledged()), self.content())
+        acknowledged = list(self.ledger.acknowledged())
+        problems = self.ledger.judge(acknowledged, self.content()) if self.example.keeps else []
         if (servers := self.ledger.servers(self.offset)) != names:
             problems.append(f"answered by {servers}, not by {names}")
         return problems + never_two(self.cluster.records.lines(), online_on=names[0]) + self.mounted_twice()
 
-    def logged(self, node: Node, event: str) -> dict[str, Any]:
+    def logged(self, node: Node, event: str, component: str | None = None) -> dict[str, Any]:
         """The last such event of a node since ``forget``; waited for."""
-        return dict(until(f"{event} on {node.name}", lambda: self._last(node, event), why=node.log_tail))
+        return dict(until(f"{event} on {node.name}", lambda: self._last(node, event, component), why=node.log_tail))
 
-    def _last(self, node: Node, event: str) -> dict[str, Any] | None:
-        told = [one for one in node.log() if one["event"] == event]
-        since = [one for one in told if datetime.fromisoformat(one["ts"]).timestamp() >= self.cluster.began]
+    def _last(self, node: Node, event: str, component: str | None) -> dict[str, Any] | None:
+        told = [one for one in node.log() if one["event"] == event and component in (None, one.get("component"))]
+        since = [one for one in told if wall(one) >= self.cluster.began]
         return since[-1] if since else None
+
+    def at(self, node: Node, event: str, component: str) -> float:
+        """When that was, by the clock that all hosts share."""
+        return wall(self.logged(node, event, component))
 
     def mounted_twice(self) -> list[str]:
         """As the kernel has it now: how many hosts have the disk mounted."""
@@ -146,6 +153,10 @@ class Stack:
     def _has_disk(self, host: Host) -> bool:
         table = host.sh("cat /proc/self/mountinfo")
         return any(f" {directory} " in table for directory in self.disks())
+
+
+def wall(event: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(event["ts"]).timestamp()
 
 
 @contextmanager

@@ -23,6 +23,7 @@ WHOLE = [
     "etcd.yaml",
     "managed-etcd.yaml",
     "postgresql/failoverd.yaml",
+    "nginx/failoverd.yaml",
 ]
 PARTS = ["two-nodes/cluster.yaml", "two-nodes/groups.d/shop.yaml"]
 
