@@ -10,7 +10,7 @@ from tests.hosts import cases
 from tests.hosts.cases import LEASES, Try
 from tests.hosts.cluster import Cluster, on_hosts
 from tests.stacks import cases as stacks
-from tests.stacks.examples import NGINX, POSTGRESQL
+from tests.stacks.examples import MARIADB, NGINX, POSTGRESQL, REDIS
 from tests.stacks.stack import Example, Stack, on_stack
 
 SHORT_TTL_S = 1.0
@@ -87,6 +87,12 @@ STACKS = (
     _of_stack(POSTGRESQL, "power-cut", stacks.power_cut),
     _of_stack(NGINX, "switch", stacks.switched),
     _of_stack(NGINX, "fault", partial(stacks.killed, component="web")),
+    _of_stack(REDIS, "switch", stacks.switched),
+    _of_stack(REDIS, "fault", partial(stacks.killed, component="server", group="redis-")),
+    _of_stack(REDIS, "power-cut", stacks.power_cut),
+    _of_stack(MARIADB, "switch", stacks.switched),
+    _of_stack(MARIADB, "fault", partial(stacks.killed, component="db")),
+    _of_stack(MARIADB, "power-cut", stacks.power_cut),
 )
 """The examples of ``configs/``."""
 

@@ -33,10 +33,11 @@ def power_cut(stack: Stack) -> Try:
     return replace(_found(stack, source, target), steps=steps(target, at))
 
 
-def killed(stack: Stack, component: str) -> Try:
-    """SIGKILL of a component's main process, which is brought online again where it was."""
+def killed(stack: Stack, component: str, group: str | None = None) -> Try:
+    """SIGKILL of a component's main process, which is brought online again where it was. ``group``: of that component,
+    followed by the node's name, where it is not the one that moves."""
     source, _target = _at_work(stack)
-    _kill(stack, source, component)
+    _kill(stack, source, component, f"{group}{source.name}" if group else None)
     stack.cluster.wait_online(source)
     return _found(stack, source)
 
@@ -65,11 +66,11 @@ def _at_work(stack: Stack) -> tuple[Node, Node]:
     return source, target
 
 
-def _kill(stack: Stack, node: Node, component: str) -> None:
+def _kill(stack: Stack, node: Node, component: str, group: str | None = None) -> None:
     """The main process of a ``process`` component, which its state file names; until that is found."""
-    file = node.host.path(f"{RUN_DIR}/process/{stack.cluster.group_name}.{component}.json")
+    file = node.host.path(f"{RUN_DIR}/process/{group or stack.cluster.group_name}.{component}.json")
     node.host.process(json.loads(file.read_text())["pid"]).kill()
-    assert stack.logged(node, "component.faulted")["component"] == component
+    stack.logged(node, "component.faulted", component)
 
 
 def _found(stack: Stack, *nodes: Node) -> Try:

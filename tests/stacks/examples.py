@@ -43,6 +43,47 @@ NGINX = Example(
     keeps=False,
 )
 
+REDIS = Example(
+    name="redis",
+    group="shop",
+    programs=("/usr/bin/redis-server", "/usr/bin/redis-cli"),
+    files={"redis.conf": "/etc/failoverd/redis/redis.conf", "role.sh": "/etc/failoverd/redis/role.sh"},
+    boot="""
+chgrp -R redis /etc/failoverd/redis
+chmod -R g+rX /etc/failoverd/redis
+chmod go+x /etc/failoverd
+install -d -o redis -g redis -m 750 /var/lib/redis/shop /var/log/redis
+""",
+    client=("redis", "10.0.0.102:6379"),
+)
+
+_FILL_MARIADB = """
+mkdir "$1/data"
+mariadb-install-db --no-defaults --user=mysql --datadir="$1/data" --skip-test-db \\
+    --auth-root-authentication-method=socket >/dev/null
+mariadbd --no-defaults --user=mysql --datadir="$1/data" --bootstrap <<SQL
+create database books;
+create table books.entries (number bigint, value text, node text) engine=innodb;
+flush privileges;
+create user books identified by 'secret';
+grant all on books.* to books;
+SQL
+"""
+
+MARIADB = Example(
+    name="mariadb",
+    programs=("/usr/sbin/mariadbd", "/usr/bin/mariadb", "/usr/bin/mariadb-install-db", "/usr/sbin/mkfs.ext4"),
+    files={"my.cnf": "/etc/failoverd/mariadb/my.cnf"},
+    fill=_FILL_MARIADB,
+    boot="""
+chmod go+x /etc/failoverd
+chmod go+rX /etc/failoverd/mariadb /etc/failoverd/mariadb/my.cnf
+mkdir -p /srv/books
+install -d -o mysql -g mysql -m 755 /run/mysqld /var/log/mysql
+""",
+    client=("mariadb", "10.0.0.103:3306"),
+)
+
 
 def needs(example: Example) -> pytest.MarkDecorator:
     lacking = [program for program in example.programs if not Path(program).exists()]

@@ -1,9 +1,10 @@
 """What a client wrote down of what it asked for and what it was told, and whether the server kept its word.
 
 The file has a line for each thing, in order, with the time (CLOCK_BOOTTIME, seconds): ``ask NUMBER VALUE`` before an
-entry is sent, ``ack NUMBER VALUE NODE`` once the server has said that it is committed, ``lost NUMBER WHY`` where no
-answer came. A number is asked for once. What was asked for and not acknowledged may be there or not; what was
-acknowledged must be.
+entry is sent, ``ack NUMBER VALUE NODE`` once the server has said that it is committed, ``alone NUMBER VALUE NODE``
+where it was written and the server has said that it has no replica to keep it, ``lost NUMBER WHY`` where no answer
+came. A number is asked for once. What was asked for and not acknowledged may be there or not; what was acknowledged
+must be.
 """
 
 from collections import Counter
@@ -41,15 +42,21 @@ class Ledger:
             text = file.read()
         return text[: text.rfind("\n") + 1]
 
-    def _of(self, what: str, offset: int = 0) -> Iterator[tuple[float, list[str]]]:
+    def _of(self, *what: str, offset: int = 0) -> Iterator[tuple[float, list[str]]]:
         for line in self._text(offset).splitlines():
             at, kind, *rest = line.split(" ")
-            if kind == what:
+            if kind in what:
                 yield float(at), rest
 
-    def acknowledged(self, offset: int = 0) -> Iterator[Ack]:
-        """From that place of the file on, which must be the beginning of a line."""
-        for at, (number, value, node) in self._of("ack", offset):
+    def acknowledged(self) -> Iterator[Ack]:
+        return self._acks("ack")
+
+    def answered(self, offset: int = 0) -> Iterator[Ack]:
+        """From that place of the file on, which must be the beginning of a line; also those that may be lost."""
+        return self._acks("ack", "alone", offset=offset)
+
+    def _acks(self, *what: str, offset: int = 0) -> Iterator[Ack]:
+        for at, (number, value, node) in self._of(*what, offset=offset):
             yield Ack(at=at, number=int(number), value=value, node=node)
 
     def asked(self) -> dict[int, str]:
@@ -57,7 +64,7 @@ class Ledger:
 
     def silence(self, offset: int) -> float:
         """The longest time between two answers from that place on, seconds."""
-        times = [ack.at for ack in self.acknowledged(offset)]
+        times = [ack.at for ack in self.answered(offset)]
         return max((later - former for former, later in pairwise(times)), default=0.0)
 
     def judge(self, acknowledged: Sequence[Ack], content: Iterable[tuple[int, str, str]]) -> list[str]:
@@ -82,4 +89,4 @@ class Ledger:
     def servers(self, offset: int) -> list[str]:
         """The nodes that answered from that place on, one after another. Entries are asked for one by one, so one that
         answers, then another, then the first again is listed twice."""
-        return [node for node, _ in groupby(ack.node for ack in self.acknowledged(offset))]
+        return [node for node, _ in groupby(ack.node for ack in self.answered(offset))]

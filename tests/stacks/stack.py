@@ -51,6 +51,8 @@ class Example:
     """A shell script for each host, each time that it has booted: what systemd-tmpfiles does, for one."""
     client: tuple[str, str]
     """Kind and address of ``tests.stacks.client``."""
+    group: str = ""
+    """The group that moves, where there are several."""
     keeps: bool = True
     """What is written to it is there afterwards."""
     disk_mib: int = 512
@@ -95,7 +97,7 @@ class Stack:
         offset = self.ledger.size()
         until(
             "the client is answered",
-            lambda: any(node is None or one.node == node.name for one in self.ledger.acknowledged(offset)),
+            lambda: any(node is None or one.node == node.name for one in self.ledger.answered(offset)),
             why=self.ledger.tail,
         )
 
@@ -166,7 +168,7 @@ def on_stack(example: Example, change: Callable[[dict[str, Any]], None] = lambda
     with ExitStack() as stack:
         lab = stack.enter_context(Lab("a", "b", WITNESS, links=2))
         document = example.document()
-        (group_name,) = document["groups"]
+        group_name = example.group or next(iter(document["groups"]))
         cluster = Cluster(
             lab=lab,
             name=document["cluster"],
@@ -185,7 +187,7 @@ def on_stack(example: Example, change: Callable[[dict[str, Any]], None] = lambda
         for node in cluster.nodes.values():
             for name, path in {"cluster.key": KEY, **example.files}.items():
                 there = lab.directory / name if name == "cluster.key" else example.directory / name
-                node.host.sh(f"install -D -m 600 {there} {path}")
+                node.host.sh(f"install -D -m 700 {there} {path}")
             _at_boot(node.host, example)
             node.configure({**document, "node": node.name})
         begin(cluster)
