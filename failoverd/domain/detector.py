@@ -270,18 +270,31 @@ class Detector:
         moments = [moment for moment in (self._next_moment(), self._guard.distrusts_until) if moment is not None]
         return min((moment for moment in moments if self.now < moment < inf), default=None)
 
+    @property
+    def look_at(self) -> float:
+        """No later than ``next_deadline``, and for next to nothing: before it a tick changes nothing, if nothing but
+        plain heartbeats is heard meanwhile; at it, or soon after, a tick is due (inf: not by time alone)."""
+        judge_at = self._next_moment() if self._judge_at == -inf else self._judge_at
+        until = self._guard.distrusts_until
+        return judge_at if until is None or until <= self.now else min(judge_at, until)
+
+    def heard_at(self, peer: str) -> float | None:
+        """When it was last heard on any link; None: never, or unknown."""
+        known = self._peers.get(peer)
+        return None if known is None else known.heard_at
+
     def _next_moment(self) -> float:
         """When some link may be judged differently at the earliest: hearing of it only puts that off."""
-        moments = (moment for peer in self._peers.values() for link in peer.links for moment in self._moments(link))
-        return min((moment for moment in moments if moment > self.now), default=inf)
-
-    def _moments(self, link: _Link) -> Iterable[float]:
-        if not link.silent:
-            yield link.silent_since + self.dead_after_s
-        if link.told_at is not None:
-            yield link.told_at + self.dead_after_s
-        if link.deaf_since is not None:
-            yield link.deaf_since + self._deaf_grace_s
+        moments: list[float] = []
+        for peer in self._peers.values():
+            for link in peer.links:
+                if not link.silent:
+                    moments.append(link.silent_since + self.dead_after_s)
+                if link.told_at is not None:
+                    moments.append(link.told_at + self.dead_after_s)
+                if link.deaf_since is not None:
+                    moments.append(link.deaf_since + self._deaf_grace_s)
+        return min([moment for moment in moments if moment > self.now], default=inf)
 
     # --- judgement ------------------------------------------------------------------------------------------------
 

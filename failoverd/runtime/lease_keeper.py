@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import anyio
 
+from failoverd.bell import Bell
 from failoverd.domain.failsafe import fences_from
 from failoverd.domain.lease import LeaseSettings, expires
 from failoverd.domain.placement import Lease, LeaseState, Member
@@ -67,7 +68,7 @@ class LeaseKeeper:
         self.acts_from = 0.0
         """What our record says is ours may be acted on: whoever bears our name elsewhere may be in failsafe before."""
         self._inherited_s = 0.0
-        self._hurried = anyio.Event()
+        self._hurried = Bell()
         self.on_lost: list[Callable[[str], None]] = []
         self.on_renewed: list[Callable[[], None]] = []
 
@@ -180,11 +181,10 @@ class LeaseKeeper:
 
     async def run(self) -> None:
         """Renew until cancelled; needs ``join`` first. Ends its round (and tells) when the lease was taken away."""
-        due = self._clock.now() + self.settings.renew_s
+        due, hurried = self._clock.now() + self.settings.renew_s, self._hurried.count
         while True:
-            with anyio.move_on_after(max(0.0, due - self._clock.now())):
-                await self._hurried.wait()
-            self._hurried = anyio.Event()
+            await self._hurried.beyond(hurried, due - self._clock.now())
+            hurried = self._hurried.count
             due = max(due + self.settings.renew_s, self._clock.now())
             if self.held is None or not self._alive(self._clock.now()):
                 continue
@@ -197,7 +197,7 @@ class LeaseKeeper:
 
     def hurry(self) -> None:
         """Renew now: somebody takes us for dead."""
-        self._hurried.set()
+        self._hurried.ring()
 
     async def _renew(self, held: Held) -> None:
         if not await self._written(held):

@@ -70,16 +70,15 @@ class Peers:
 
     def due(self, now: float) -> bool:
         """Whether a tick at ``now`` may find something out that the last one could not."""
-        deadline = self._detector.next_deadline()
-        return deadline is not None and now >= deadline
+        return now >= self._detector.look_at
 
     def trusts(self, now: float) -> bool:
         return self._detector.trusts(now)
 
     def look_at(self, now: float) -> float:
         """When a peer may be found silent: each of its heartbeats puts that off, so it is no reason to decide."""
-        deadline = self._detector.next_deadline()
-        return deadline if deadline is not None and deadline > now else inf
+        at = self._detector.look_at
+        return at if at > now else inf
 
     def ages(self, now: float) -> dict[str, tuple[float | None, ...]]:
         return self._detector.ages(now)
@@ -93,7 +92,7 @@ class Peers:
         return view is not None and view.state is Liveness.SUSPECTED
 
     def heard_at(self, peer: str) -> float | None:
-        return next((view.heard_at for name, view in self._detector.view().items() if name == peer), None)
+        return self._detector.heard_at(peer)
 
     def current_views(self) -> dict[str, PeerView]:
         """With the newest times (``views`` has the newest states)."""

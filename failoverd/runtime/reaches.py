@@ -54,9 +54,7 @@ class Reaches:
         if member is None or member.record.state is not LeaseState.LIVE or view is None or view.heard_at is None:
             return UNREMARKABLE  # it was never here, or is not: that has names of its own
         silent = node.peers.suspected(name)
-        lease, said = node.mirror.leases.get(name), node.peers.said.get(name)
-        since = node.peers.heard_at(name) or now
-        renewed = lease is not None and lease.seen_at > since + node.settings.dead_after_s / 2
+        said = node.peers.said.get(name)
         heard_by, unheard_by = self._as_others_say(name)
         return reach(
             Evidence(
@@ -64,11 +62,17 @@ class Reaches:
                 links=tuple(link.state for link in view.links),
                 hears_us=None if silent or said is None else self._hears(said.heard.get(node.me)),
                 coordinator_ok=said is None or said.coordinator_ok,
-                renewed=silent and renewed and node.contact.ok,
+                renewed=silent and node.contact.ok and self._renewed(name, now),
                 heard_by=heard_by if silent else (),
                 unheard_by=() if silent else unheard_by,
             )
         )
+
+    def _renewed(self, name: str, now: float) -> bool:
+        """Whether its lease was, since it was last heard."""
+        lease = self._node.mirror.leases.get(name)
+        since = self._node.peers.heard_at(name) or now
+        return lease is not None and lease.seen_at > since + self._node.settings.dead_after_s / 2
 
     def _as_others_say(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Who of those that we hear hears it, and who does not."""
