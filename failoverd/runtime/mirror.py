@@ -87,6 +87,8 @@ class Mirror:
         self.advanced = Bell()
         """Rung when more is known."""
         self._revisions: dict[str, int] = {}
+        self._parsed: dict[str, Key] = {}
+        """Keys that have been taken apart: they come again and again."""
         self.on_news: list[Callable[[News], None]] = []
         self._told_at = self._out_since = clock.now()
         contact.on_lost.append(self._begin_outage)
@@ -126,9 +128,10 @@ class Mirror:
         self._told_at = self._clock.now()
         self._revisions[change.key] = change.revision
         try:
-            key = parse_key(change.key)
+            key = self._parsed.get(change.key) or parse_key(change.key)
             if key is None:
                 return
+            self._parsed[change.key] = key
             self._store(key, change)
         except CoordinatorCorrupt as error:
             self.corrupt[change.key] = str(error)

@@ -99,6 +99,8 @@ class Peers:
         return self._detector.view()
 
     def _tell(self, changes: tuple[Change, ...]) -> bool:
+        if not changes:
+            return False
         for change in changes:
             match change:
                 case Stall():
@@ -107,12 +109,11 @@ class Peers:
                     self._tell_peer(change)
                 case LinkChange():
                     self._tell_link(change)
-        if changes:
-            self.views = self._detector.view()
+        self.views = self._detector.view()
         if any(map(_doubtful, changes)):
             for callback in self.on_doubt:
                 callback()
-        return bool(changes)
+        return True
 
     def _tell_peer(self, change: PeerChange) -> None:
         if change.state is Liveness.UP:

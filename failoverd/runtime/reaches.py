@@ -77,6 +77,8 @@ class Reaches:
     def _as_others_say(self, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Who of those that we hear hears it, and who does not."""
         node = self._node
+        if len(node.peers.said) < 2:
+            return (), ()  # there is nobody else
         heard: list[str] = []
         unheard: list[str] = []
         for other, said in node.peers.said.items():

@@ -9,7 +9,7 @@ from failoverd.domain.lease import expires
 from failoverd.domain.model import NodeSpec, Role
 from failoverd.domain.placement import Cause, Placement
 from failoverd.domain.preferences import Preferences
-from failoverd.domain.report import RELEASED_MARKS, Mark, PeerState
+from failoverd.domain.report import RELEASED_MARKS, GroupReport, Mark, PeerState
 from failoverd.domain.view import GroupView, NodeView, View
 from failoverd.runtime.board import Authority
 from failoverd.runtime.fencing import Fencing
@@ -19,6 +19,28 @@ from failoverd.runtime.peers import Peers
 
 MOVES_MAX = 64
 _NOT_THERE = RELEASED_MARKS | {Mark.UNKNOWN}
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What follows from the groups that a peer tells of, which are mostly the very same as before."""
+
+    groups: Mapping[str, GroupReport]
+    config_hashes: dict[str, str]
+    online: dict[str, int]
+    unprobed: frozenset[str]
+
+    @classmethod
+    def of(cls, groups: Mapping[str, GroupReport]) -> "_Told":
+        return cls(
+            groups=groups,
+            config_hashes={name: report.config_hash for name, report in groups.items()},
+            online={name: _online(report.marks) for name, report in groups.items()},
+            unprobed=frozenset([name for name, report in groups.items() if Mark.UNKNOWN in report.marks]),
+        )
+
+
+_NOTHING = _Told.of({})
 
 
 @dataclass(slots=True)
@@ -38,7 +60,7 @@ class ViewBuilder:
     """Until when nodes that were not heard of yet are given time to show up: counted from our own readiness."""
     moves: dict[str, deque[float]] = field(default_factory=dict)
     preferences: Preferences = field(default_factory=Preferences)
-
+    _told: dict[str, _Told] = field(default_factory=dict)
     latest: View | None = None
 
     def recent(self, now: float) -> View:
@@ -92,6 +114,7 @@ class ViewBuilder:
         fence = self.mirror.fences.get(name)
         mine = name == self.me
         said = self.present(name)
+        told = _NOTHING if said is None else self._told_by(name, said)
         return NodeView(
             name=name,
             witness=self.nodes[name].role is Role.WITNESS,
@@ -115,10 +138,16 @@ class ViewBuilder:
             fence=fence.record if fence else None,
             fence_revision=fence.revision if fence else 0,
             fence_seen_at=fence.seen_at if fence else 0.0,
-            config_hashes={g: report.config_hash for g, report in said.groups.items()} if said else {},
-            online=self._online_here() if mine else _online(said),
-            unprobed=self._unprobed_here() if mine else _unprobed(said),
+            config_hashes=told.config_hashes,
+            online=self._online_here() if mine else told.online,
+            unprobed=self._unprobed_here() if mine else told.unprobed,
         )
+
+    def _told_by(self, peer: str, said: PeerState) -> _Told:
+        known = self._told.get(peer)
+        if known is None or known.groups is not said.groups:
+            known = self._told[peer] = _Told.of(said.groups)
+        return known
 
     def present(self, peer: str) -> PeerState | None:
         """What a peer last said, if it said so as the incarnation that its record names."""
@@ -162,14 +191,5 @@ class ViewBuilder:
         return sum(now - at < window_s for at in self.moves.get(group, ()))
 
 
-def _unprobed(said: PeerState | None) -> frozenset[str]:
-    return frozenset(g for g, report in said.groups.items() if Mark.UNKNOWN in report.marks) if said else frozenset()
-
-
-def _online(said: PeerState | None) -> dict[str, int]:
-    if said is None:
-        return {}
-    return {
-        name: len(report.marks) - sum(report.marks.count(mark) for mark in _NOT_THERE)
-        for name, report in said.groups.items()
-    }
+def _online(marks: str) -> int:
+    return len(marks) - sum([marks.count(mark) for mark in _NOT_THERE])
