@@ -39,11 +39,9 @@ class Daemon:
         self.main.add_done_callback(self._over)
 
     def inside(self, action: Callable[[], None]) -> None:
+        self.world.running = self.loop
         asyncio._set_running_loop(self.loop)
-        try:
-            action()
-        finally:
-            asyncio._set_running_loop(None)
+        action()
 
     def start(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = self.loop.create_task(work)

@@ -97,15 +97,20 @@ class SimLoop(asyncio.BaseEventLoop):
 
     # --- as asyncio sees it -----------------------------------------------------------------------------------------
 
+    def _enter(self) -> None:
+        """It is the one that runs, until another does."""
+        if self._world.running is not self:
+            self._world.running = self
+            asyncio._set_running_loop(self)
+
     def call_now(self, callback: Callable[[], Any]) -> None:
         """What ``call_soon`` and a turn come to, where the loop has nothing else to do and is free to do it."""
         if self._due or self._ended or self.lag_s:
             self.call_soon(callback)
             return
         self._due = True
-        asyncio._set_running_loop(self)
+        self._enter()
         callback()
-        asyncio._set_running_loop(None)
         if self._ready:
             self._world.due.append(self)
         else:
@@ -196,7 +201,15 @@ class SimLoop(asyncio.BaseEventLoop):
         if self.lag_s:
             self._world.after(self.lag_s, self._late)
             return
-        if self._turn(CALLS_MAX) >= CALLS_MAX:
+        ready, calls = self._ready, 0  # as ``_turn``, which a call would be too much for
+        take = ready.popleft
+        self._enter()
+        while ready and calls < CALLS_MAX:
+            calls += 1
+            action, args, _ = take()
+            if action is not None:
+                action(*args)
+        if ready:
             waits = sorted(str(task.get_coro()) for task in self._tasks if not task.done())
             raise Livelock(f"{CALLS_MAX} calls at {self._world.now:.6f}: " + "; ".join(waits)[:2000])
         self._due = False
@@ -213,13 +226,12 @@ class SimLoop(asyncio.BaseEventLoop):
         """Run what is ready, in turn, and what that makes ready; returns how many calls it made."""
         ready, calls = self._ready, 0
         take = ready.popleft
-        asyncio._set_running_loop(self)
+        self._enter()
         while ready and calls < calls_max:
             calls += 1
             action, args, _ = take()
             if action is not None:
                 action(*args)
-        asyncio._set_running_loop(None)
         return calls
 
     def end(self) -> None:

@@ -56,8 +56,10 @@ def run(scenario: Scenario) -> Verdict:
     except Broken as broken:
         violation = broken.violation
     finally:
-        asyncio._set_running_loop(None)  # should a callback have raised
-        cluster.end()
+        try:
+            cluster.end()
+        finally:
+            asyncio._set_running_loop(None)
     return Verdict(
         scenario=scenario,
         violation=violation,

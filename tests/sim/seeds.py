@@ -1,8 +1,8 @@
 """Scenarios made from a seed: each with its own mixture of a few kinds of faults, so that some of them are calm
 enough to get far and others are not (swarm testing: Groce et al., ISSTA 2012).
 
-The times of a cluster are those that administrators give: heartbeats each 50 ms to each second, leases of one second to
-half a minute. All that faults last, and how fast they follow each other, goes by the lease.
+The times of a cluster are those that administrators give: heartbeats each 50 ms to every two seconds, leases of one
+second to half a minute. All that faults last, and how fast they follow each other, goes by the lease.
 """
 
 import random
@@ -46,7 +46,7 @@ PROFILES = (
     Profile("fast", 0.1, (0.05, 0.1), (4, 10), (1.0, 2.0)),  # a hot standby on the same switch
     Profile("as shipped", 0.15, (0.1, 0.1), (10, 10), (3.0, 3.0)),
     Profile("medium", 0.3, (0.25, 0.5), (4, 5), (4.0, 8.0)),
-    Profile("slow", 0.45, (1.0, 1.0), (3, 5), (12.0, 30.0)),  # as is usual with VRRP, Patroni (ttl 30) or Pacemaker
+    Profile("slow", 0.45, (1.0, 2.0), (3, 5), (12.0, 30.0)),  # as is usual with VRRP, Patroni (ttl 30) or Pacemaker
 )
 
 Kind = Callable[["Maker", float], None]

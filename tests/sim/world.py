@@ -58,6 +58,8 @@ class World:
         self.trace: list[Entry] = []
         self.due: deque[Process] = deque()
         """What has something to do now."""
+        self.running: Process | None = None
+        """What ran last, or runs."""
         self.steps = 0
         self.violation: Violation | None = None
         self._queue: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
