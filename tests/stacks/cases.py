@@ -1,6 +1,7 @@
 """What is done to an example while its client goes on, and what is found."""
 
 import json
+import os
 import random
 import time
 from dataclasses import replace
@@ -10,6 +11,10 @@ from tests.hosts.cluster import RUN_DIR, Node
 from tests.stacks.stack import Stack
 
 SWITCH_S = 60.0
+
+
+TRIES = int(os.environ.get("TRIES", "1"))
+"""Of a test."""
 
 
 def good(stack: Stack, done: Try) -> None:
@@ -58,7 +63,8 @@ def killed_twice(stack: Stack, component: str) -> Try:
 def _at_work(stack: Stack) -> tuple[Node, Node]:
     """Everything is as it should be, and has been for a while: (where it is online, the other node)."""
     source, target = stack.cluster.settle()
-    source.ask("clear", group=stack.cluster.group_name)
+    for group in stack.example.document()["groups"]:
+        source.ask("clear", group=group)
     stack.wait_answers(source)
     time.sleep(random.uniform(STEADY_S, 2 * STEADY_S) / 2)
     stack.forget()
@@ -67,9 +73,11 @@ def _at_work(stack: Stack) -> tuple[Node, Node]:
 
 
 def _kill(stack: Stack, node: Node, component: str, group: str | None = None) -> None:
-    """The main process of a ``process`` component, which its state file names; until that is found."""
+    """The server of a ``process`` component, until that is found. Its state file names the main process; where that is
+    only what holds the server, it is the child of it."""
     file = node.host.path(f"{RUN_DIR}/process/{group or stack.cluster.group_name}.{component}.json")
-    node.host.process(json.loads(file.read_text())["pid"]).kill()
+    pid = json.loads(file.read_text())["pid"]
+    node.host.sh(f"test $(cat /proc/{pid}/comm) = unshare && kill -KILL $(pgrep -P {pid}) || kill -KILL {pid}")
     stack.logged(node, "component.faulted", component)
 
 

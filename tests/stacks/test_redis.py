@@ -21,7 +21,6 @@ def stack() -> Iterator[Stack]:
 
 def test_the_replica_is_promoted_and_the_primary_becomes_its_replica(stack: Stack) -> None:
     good(stack, cases.switched(stack))
-    good(stack, cases.switched(stack))
 
 
 def test_a_primary_that_is_killed_is_the_primary_again(stack: Stack) -> None:
