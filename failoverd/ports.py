@@ -194,6 +194,10 @@ class RunRequest:
     """What it reads from its standard input (None: nothing). Never shown: it may hold a password."""
     leave_nothing: bool = False
     """What it leaves behind in its process group is killed when it ends."""
+    cgroup: str | None = None
+    """For ``detach``: the directory of the control group that it begins in; made where it is not there."""
+    limits: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """For ``detach``: soft and hard limit (-1: none) by the name of getrlimit(2), as ``nofile``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -276,14 +280,17 @@ class CommandWill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarkWill:
-    """A last will: every process that carries this mark, and the session that ``main`` leads, are killed (SIGKILL),
-    again and again until none is left."""
+    """A last will: every process that carries this mark, the session that ``main`` leads and what is in ``cgroups`` are
+    killed (SIGKILL), again and again until none is left."""
 
     mark: str
     """What an entry of its environment begins with: ``NAME=prefix`` (environ(7))."""
     main: Detached | None = None
     """Once it is known: found without a walk through /proc, and its session also by those who cleared their own
     environment."""
+    cgroups: tuple[str, ...] = ()
+    """Directories of control groups that hold nothing else: whatever is in them is killed too, until they are empty,
+    and they are removed. Those that are not there are empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

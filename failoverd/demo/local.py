@@ -22,7 +22,9 @@ from typing import Any
 import yaml
 
 from failoverd import procfs
+from failoverd.agents.process.place import groups_of
 from failoverd.control.client import NoDaemon, OnUpdate, TimedOut, call
+from failoverd.kernel import cgroups
 
 HOST = "127.0.0.1"
 MARK = "FAILOVERD_TRIAL"
@@ -169,6 +171,12 @@ class LocalNode:
             raise TrialFailed(f"processes of node {self.name} cannot be killed: {pids}")
         if self.process is not None:
             self.process.wait()
+        for group in map(str, groups_of(self.cluster, self.name, self.run_dir)):
+            for _ in range(SWEEPS_MAX):
+                cgroups.kill(group)  # whoever has cleared its environment
+                if cgroups.remove(group):
+                    break
+                time.sleep(POLL_S / 4)
         shutil.rmtree(self.volatile, ignore_errors=True)
         return at
 

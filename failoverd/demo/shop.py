@@ -85,6 +85,7 @@ def component(root: Path, name: str, part: Part, ports: dict[str, int], scale: f
     return {
         "type": "process",
         "command": f"exec {words} $FAILOVERD_NODE {name}",
+        "contain": "session",  # the same for root, for others, and where systemd would make units of them
         "ready": ready(root, name, ports),
         **common,
     }

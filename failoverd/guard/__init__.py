@@ -4,7 +4,8 @@
   again, given up. Both are pure: ``now`` comes in as a number;
 - ``process``: the process itself: one loop, one thread, the standard library and ``procfs`` alone;
 - ``channel``, ``succession``: its sockets; how a guard takes over from the one before it;
-- ``execute``, ``sweep``, ``machine``: commands, processes found by their mark, and what it asks of the kernel;
+- ``execute``, ``sweep``, ``machine``: commands, processes found by their mark or control group, and what it asks of the
+  kernel;
 - ``client``, ``link``, ``orders``: the daemon's side, ``ports.Guard``;
 - ``watchdog``: /dev/watchdog, fed while the lease is renewed;
 - ``deadline``: what is kept for the next guard, should both daemon and guard be killed;

@@ -36,6 +36,7 @@ def order(will: Will | None) -> Message:
         "mark": will.mark,
         "pid": main.pid if main else 0,
         "ticks": main.start_ticks if main else 0,
+        "cgroups": list(will.cgroups),
     }
 
 

@@ -11,7 +11,8 @@ then ``{"all": count, "version", "fires_at", "ends"}``; then ``{"do": "taken"}``
 Instead of any of it: ``{"firing": true}`` (wait for the lock) or ``{"refused": why}``.
 
 A will: ``{"kind": "command", "argv", "env", "cwd", "uid", "gid", "groups", "timeout_s"}``,
-``{"kind": "mark", "mark", "pid", "ticks"}``, ``{"kind": "address", "address", "prefix", "interface", "timeout_s"}``,
+``{"kind": "mark", "mark", "pid", "ticks", "cgroups"}``,
+``{"kind": "address", "address", "prefix", "interface", "timeout_s"}``,
 ``{"kind": "mount", "spec", "signal", "lazy", "timeout_s"}``
 or ``{"kind": "none"}``.
 """

@@ -1,4 +1,4 @@
-"""Killing whatever carries a mark in its environment, until nothing does.
+"""Killing whatever carries a mark in its environment or is in a control group, until nothing does and they are empty.
 
 It runs in a process of its own, forked when the guard fires: reading an environment (/proc/PID/environ, proc(5)) waits
 for a lock of that process, and one that hangs in the kernel must hang nobody but the sweep.
@@ -12,6 +12,7 @@ import time
 
 from failoverd import procfs
 from failoverd.guard.protocol import Key, Message, encode
+from failoverd.kernel import cgroups
 
 _PAUSE_S = 0.005
 _SHOWN_MAX = 8
@@ -40,19 +41,47 @@ class Sweep:
         for index, key in enumerate(self._keys):
             if marks[key]["pid"]:
                 self._sessions[int(marks[key]["pid"])] = index
+        self._cgroups = {index: list(marks[key].get("cgroups", ())) for index, key in enumerate(self._keys)}
 
     def run(self, report: socket.socket) -> None:
         """Until nothing is left; each walk tells what was there: ``{"left": [[group, component, pids], …]}``."""
         while True:
             left = self.walk()
+            if not left:
+                self._clear_away()  # before it is told: who has heard it waits for nothing more
             with contextlib.suppress(BlockingIOError):  # nobody has read the last yet: the next will do
-                report.send(encode({"left": [[*self._keys[index], pids] for index, pids in left.items()]}))
+                told = [[*self._keys[index], pids[: _SHOWN_MAX + 1]] for index, pids in left.items()]
+                report.send(encode({"left": told}))
             if not left:
                 return
             time.sleep(_PAUSE_S)
 
     def walk(self) -> dict[int, list[int]]:
         """Kill what is found; pids by index of the mark."""
+        found = self._groups()
+        for index, pids in self._sessions_and_marks().items():
+            found[index] = sorted({*found.get(index, ()), *pids})
+        return found
+
+    def _groups(self) -> dict[int, list[int]]:
+        """Control groups go first: each with one write, whoever has left its session and cleared its environment."""
+        found: dict[int, list[int]] = {}
+        for index, directories in self._cgroups.items():
+            for directory in directories:
+                try:
+                    if cgroups.busy(directory):
+                        found.setdefault(index, []).extend(cgroups.pids(directory))
+                        cgroups.kill(directory)
+                except OSError:  # what cannot be looked into is not known to be empty
+                    found.setdefault(index, []).append(0)
+        return found
+
+    def _clear_away(self) -> None:
+        for directories in self._cgroups.values():
+            for directory in directories:
+                cgroups.remove(directory)
+
+    def _sessions_and_marks(self) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}
         ours = os.getpid()
         there = [stat for stat in map(procfs.stat, procfs.pids()) if stat is not None and stat.alive]

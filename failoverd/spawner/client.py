@@ -263,22 +263,25 @@ def _fail(waiters: list[_Waiter]) -> None:
 
 
 def _packet(number: int, what: str, request: RunRequest, output: str | None) -> bytes:
-    packet = encode(
-        {
-            "op": number,
-            "do": what,
-            "argv": request.argv,
-            "env": dict(request.env),
-            "cwd": request.cwd,
-            "user": request.user,
-            "group": request.group,
-            "timeout_s": DETACH_S if what == "detach" else min(request.timeout_s, _FOR_EVER_S),
-            "grace_s": request.grace_s,
-            "output": output,
-            "input": request.input,
-            "leave_nothing": request.leave_nothing,
-        }
-    )
+    message: dict[str, Any] = {
+        "op": number,
+        "do": what,
+        "argv": request.argv,
+        "env": dict(request.env),
+        "cwd": request.cwd,
+        "user": request.user,
+        "group": request.group,
+        "timeout_s": DETACH_S if what == "detach" else min(request.timeout_s, _FOR_EVER_S),
+        "grace_s": request.grace_s,
+        "output": output,
+        "input": request.input,
+        "leave_nothing": request.leave_nothing,
+    }
+    if request.cgroup is not None:
+        message["cgroup"] = request.cgroup
+    if request.limits:
+        message["limits"] = dict(request.limits)
+    packet = encode(message)
     if len(packet) > PACKET_MAX:
         size = len(packet) // 1024
         limit = PACKET_MAX // 1024

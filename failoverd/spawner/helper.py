@@ -185,7 +185,8 @@ class Helper:
     def _release(self, operation: Operation) -> None:
         """A long-running process: from now on only ours to reap."""
         del self._operations[operation.number]
-        self._lower_limits(operation.pid)
+        if not operation.order.limits or "nofile" not in operation.order.limits:
+            self._lower_limits(operation.pid)
         self._leave(operation)
         if operation.ending:
             operation.kill(0.0)

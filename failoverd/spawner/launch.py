@@ -2,7 +2,8 @@
 
 posix_spawn(3) is called through ctypes because that lets go of the interpreter's lock: it returns only once the new
 program has been loaded, and on dead storage that may be never. Only the calling thread hangs then.
-Another user, group or directory needs code between fork and exec, hence subprocess with a plain fork.
+Another user, group or directory needs code between fork and exec, hence subprocess with a plain fork. Control groups
+and limits have a ``nursery``.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from failoverd.accounts import identity
+from failoverd.spawner.nursery import CannotEnter, Nursery
 
 _SETSIGDEF = 0x04
 _SETSIGMASK = 0x08
@@ -47,7 +49,7 @@ def go_before_commands() -> None:
 class Order:
     """What is to be started. (A plain class: dataclasses would cost the helper 10 ms of its start.)"""
 
-    __slots__ = ("argv", "cwd", "env", "group", "user")
+    __slots__ = ("argv", "cgroup", "cwd", "env", "group", "limits", "user")
 
     def __init__(
         self,
@@ -56,9 +58,14 @@ class Order:
         cwd: str | None = None,
         user: str | None = None,
         group: str | None = None,
+        *,
+        cgroup: str | None = None,
+        limits: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self.argv = argv
         self.env = env
+        self.cgroup = cgroup
+        self.limits = limits
         self.cwd = cwd
         self.user = user
         self.group = group
@@ -81,6 +88,7 @@ class Launcher:
         self._dup2.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
         self._attr = ctypes.create_string_buffer(_ATTR_BYTES)
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        self._nursery = Nursery()
         signals = ctypes.create_string_buffer(_ATTR_BYTES)
         _check(libc.posix_spawnattr_init(self._attr))
         libc.sigemptyset(signals)
@@ -99,6 +107,8 @@ class Launcher:
             raise ValueError(f"{order.argv[0]}: a NUL character in its arguments or environment")
         output = self._null if output is None else output
         given = self._null if given is None else given
+        if order.cgroup is not None or order.limits:
+            return self._start_within(order, output, given)
         return self._start_plain(order, output, given) if order.plain else self._start_as(order, output, given)
 
     def _start_plain(self, order: Order, output: int, given: int) -> int:
@@ -118,6 +128,11 @@ class Launcher:
         finally:
             self._libc.posix_spawn_file_actions_destroy(actions)
         return pid.value
+
+    def _start_within(self, order: Order, output: int, given: int) -> int:
+        order.env = env = dict(order.env)
+        who = identity(order.user, order.group, env)
+        return self._nursery.start(order, find_program(order.argv[0], env), who, given, output)
 
     def _start_as(self, order: Order, output: int, given: int) -> int:
         env = dict(order.env)
@@ -157,6 +172,8 @@ def explain(error: OSError | LookupError | ValueError, order: Order) -> str:
     if not isinstance(error, OSError):
         return str(error).strip("'\"")
     reason = os.strerror(error.errno) if error.errno else str(error)
+    if isinstance(error, CannotEnter):
+        return f"{error.filename}: {reason}"
     if order.cwd is not None and error.filename == order.cwd:
         return f"directory {order.cwd}: {reason}"
     name = str(error.filename or order.argv[0])

@@ -84,7 +84,15 @@ class Operation:
     def __init__(self, message: dict[str, Any]) -> None:
         self.number: int = message["op"]
         self.detach: bool = message["do"] == "detach"
-        self.order = Order(message["argv"], message["env"], message["cwd"], message["user"], message["group"])
+        self.order = Order(
+            message["argv"],
+            message["env"],
+            message["cwd"],
+            message["user"],
+            message["group"],
+            cgroup=message.get("cgroup"),
+            limits=message.get("limits"),
+        )
         self.timeout_s: float = message["timeout_s"]
         self.grace_s: float = message["grace_s"]
         self.output_file: str | None = message.get("output")

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 import anyio
 
 from failoverd import procfs
-from failoverd.agents.process.census import Census, Member
+from failoverd.agents.process.census import Member
 from failoverd.agents.process.identity import Identity
+from failoverd.agents.process.whole import Whole
 
 _PAUSE_S = 0.01
 _REST_S = 1.0
@@ -19,10 +20,10 @@ _REST_S = 1.0
 class Ending:
     """One attempt. ``left`` tells afterwards what is still there."""
 
-    def __init__(self, census: Census, prefix: str, session: Identity | None) -> None:
-        self._census = census
-        self._prefix = prefix
+    def __init__(self, whole: Whole, session: Identity | None) -> None:
+        self._whole = whole
         self._session = session
+        self._over = False
         self.left: list[Member] = []
         self.forced = False
         """Something had to be killed."""
@@ -41,8 +42,9 @@ class Ending:
     async def by_force(self) -> None:
         """SIGKILL whatever is left, until nothing is: what forks in between is found by the next look. The caller sets
         the deadline."""
-        while await self._look():
+        while not self._over and await self._look():
             self.forced = True
+            await self._whole.kill_groups()
             if self._session is not None and any(one.stat.pgid == self._session.pid for one in self.left):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._session.pid, signal.SIGKILL)
@@ -51,8 +53,9 @@ class Ending:
 
     async def _look(self) -> bool:
         ours = os.getpid()
-        members = (await self._census.take()).members(self._prefix, self._session)
+        members = await self._whole.members(self._session)
         self.left = [one for one in members if one.pid != ours]
+        self._over = not self.left  # nothing comes of nothing: no second look
         return bool(self.left)
 
 
@@ -72,6 +75,8 @@ async def wait_for_end(identity: Identity) -> None:
 def send(members: Iterable[Member], number: int) -> None:
     """Signal each process, and no other that has got its pid since (pidfd_send_signal(2))."""
     for one in members:
+        if one.pid <= 0:  # in a control group, and not to be seen from here
+            continue
         with contextlib.suppress(ProcessLookupError, PermissionError):
             descriptor = os.pidfd_open(one.pid)
             try:

@@ -29,6 +29,8 @@ class Identity:
     generation: int = 0
     mark: str = ""
     """What its environment carries: tells what it left behind from what another instance is."""
+    ready: bool = False
+    """It has said so itself, which it does once."""
 
     def __post_init__(self) -> None:
         numbers = (self.pid, self.start_ticks, self.generation)

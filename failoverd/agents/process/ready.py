@@ -1,6 +1,9 @@
 """Whether a process that has been started is ready for work yet."""
 
+from typing import Self
+
 import anyio
+from pydantic import model_validator
 
 from failoverd.agents.health import ATTEMPT_S, Run, answers
 from failoverd.config.checks import WayKeys
@@ -13,6 +16,15 @@ _PAUSE_SHARE = 0.1
 
 class ReadyKeys(WayKeys):
     """When the component counts as online: exactly one of these, tried until it holds or ``timeout.online`` is over."""
+
+    notify: bool = False
+    """The command says itself when it is ready, by READY=1 to the socket that NOTIFY_SOCKET names (sd_notify(3))."""
+
+    @model_validator(mode="after")
+    def _one_of(self) -> Self:
+        if sum(way is not None for way in (self.tcp, self.http, self.command, self.notify or None)) != 1:
+            raise ValueError("needs exactly one of 'tcp', 'http', 'command' and 'notify'")
+        return self
 
 
 class ReadyCheck:

@@ -1,5 +1,7 @@
 """The ``process`` type's entry in the table of component types."""
 
+from collections.abc import Iterator
+from functools import cached_property
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -7,18 +9,27 @@ from pydantic import BaseModel
 from failoverd.agents.commands import fault_of, place_of
 from failoverd.agents.process.agent import ProcessAgent
 from failoverd.agents.process.census import Census
-from failoverd.agents.process.params import ProcessParams
+from failoverd.agents.process.params import JOURNAL, ProcessParams
+from failoverd.agents.process.place import Form, Machine, Place
+from failoverd.agents.process.start import DirectStart, NoStart, Starter
+from failoverd.agents.process.unit import UnitStart
+from failoverd.agents.systemd.manager import Manager
 from failoverd.ports import Agent, AgentHost
 
 
 class ProcessType:
-    """``ports.AgentType``. All its agents share one census."""
+    """``ports.AgentType``. All its agents share one census, and one connection to systemd."""
 
     name = "process"
     params: ClassVar[type[BaseModel]] = ProcessParams
 
     def __init__(self) -> None:
         self._census = Census()
+        self._manager = Manager()
+
+    @cached_property
+    def machine(self) -> Machine:
+        return Machine.here()
 
     def prepares(self, params: BaseModel) -> bool:
         del params
@@ -30,10 +41,29 @@ class ProcessType:
         if own.ready is not None and own.ready.command is not None:
             commands.append((("ready", "command"), own.ready.command))
         found = ((key, command, fault_of(command, own)) for key, command in commands)
-        return tuple(((*key[:-1], *place_of(key[-1], command)), fault) for key, command, fault in found if fault)
+        faults = [((*key[:-1], *place_of(key[-1], command)), fault) for key, command, fault in found if fault]
+        return (*faults, *_misplaced(own, self.machine))
 
     def build(self, params: BaseModel, host: AgentHost) -> Agent:
-        return ProcessAgent(_own(params), host, self._census)
+        own = _own(params)
+        place = Place.of(host, self.machine)
+        form = self.machine.form(own.contain)
+        starter: Starter
+        if form is Form.UNIT:
+            starter = UnitStart(self._manager, place.unit, own, f"{host.group}/{host.component} of failoverd")
+        elif form is Form.CGROUP and place.own is None:
+            starter = NoStart(self.machine.lacks(form))
+        else:
+            starter = DirectStart(host.spawner, own, place.own if form is Form.CGROUP else None)
+        return ProcessAgent(own, host, self._census, place, starter)
+
+
+def _misplaced(params: ProcessParams, machine: Machine) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    form = machine.form(params.contain)
+    if lacks := machine.lacks(form):
+        yield ("contain",), f"it cannot be brought online here: {lacks}"
+    elif form is not Form.UNIT and params.output == JOURNAL:
+        yield ("output",), f"its output is discarded here: only a unit of systemd has the journal, and it is a {form}"
 
 
 def _own(params: BaseModel) -> ProcessParams:

@@ -78,6 +78,13 @@ class Manager:
             return await self._ask(bus, signature, body, to=SYSTEMD, path=path, interface=interface, member=member)
         raise NoAnswer(f"no reply to {member} within {timeout_s:.3g} s")
 
+    async def connect(self) -> None:
+        """Where that has not been done: calls do it themselves. Raises NoAnswer."""
+        with anyio.move_on_after(_CONNECT_S):
+            await self._connected()
+            return
+        raise NoAnswer(f"the system bus cannot be reached within {_CONNECT_S:g} s")
+
     async def state(self, unit: str, timeout_s: float = 10.0) -> UnitState:
         found = (await self.call("ListUnitsByNames", "as", [[unit]], timeout_s=timeout_s))[0]
         if not found:

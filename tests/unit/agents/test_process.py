@@ -16,9 +16,11 @@ from failoverd.agents.process.agent import ProcessAgent
 from failoverd.agents.process.census import walk
 from failoverd.agents.process.identity import MARK, mark_prefix
 from failoverd.agents.process.params import ProcessParams
+from failoverd.agents.process.place import groups_of
 from failoverd.agents.process.type import ProcessType
 from failoverd.domain.model import Action
 from failoverd.errors import SpawnerLost
+from failoverd.kernel import cgroups
 from failoverd.ports import Outcome, Presence
 from failoverd.spawner.client import HelperSpawner
 from tests.unit.agents.support import FakeSpawner, NoLog, call, host, pid_in, runs, until
@@ -38,6 +40,9 @@ def nothing_left(tmp_path: Path) -> Iterator[None]:
     prefix = mark_prefix(host(tmp_path, FakeSpawner()))
     for one in walk().members(prefix, None):
         os.kill(one.pid, signal.SIGKILL)
+    for group in groups_of("shop", "a", tmp_path):
+        cgroups.kill(str(group))
+        cgroups.remove(str(group))
 
 
 def make(run_dir: Path, spawner: Any, command: list[str] | str = PLAIN, **more: Any) -> ProcessAgent:
@@ -294,9 +299,8 @@ async def test_another_components_and_another_daemons_processes_are_not_ours(tmp
         (tmp_path / "other").mkdir()
         elsewhere = make(tmp_path / "other", helper)
         assert await presence(elsewhere) is Presence.OFFLINE
-        neighbour = ProcessAgent(
-            ProcessParams(command=PLAIN), host(tmp_path, helper, component="we"), ProcessType()._census
-        )
+        neighbour = ProcessType().build(ProcessParams(command=PLAIN), host(tmp_path, helper, component="we"))
+        assert isinstance(neighbour, ProcessAgent)
         assert await presence(neighbour) is Presence.OFFLINE
         for stranger in (elsewhere, neighbour):
             assert (await stranger.clean(call(CLEAN))).ok

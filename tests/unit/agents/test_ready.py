@@ -98,7 +98,7 @@ def unused_port() -> int:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        ({}, "needs exactly one of 'tcp', 'http' and 'command'"),
+        ({}, "needs exactly one of 'tcp', 'http', 'command' and 'notify'"),
         ({"tcp": "a:1", "command": "true"}, "needs exactly one of"),
         ({"tcp": "localhost"}, "must be host:port, not 'localhost'"),
         ({"tcp": ":80"}, "must be host:port"),

@@ -64,8 +64,8 @@ def command(*argv: str, timeout_s: float = 10.0) -> CommandWill:
     return CommandWill(request=RunRequest(argv=argv, env={"PATH": "/usr/bin:/bin"}, timeout_s=timeout_s))
 
 
-def marked(name: str) -> MarkWill:
-    return MarkWill(mark=f"{MARK}={name}/")
+def marked(name: str, *cgroups: str) -> MarkWill:
+    return MarkWill(mark=f"{MARK}={name}/", cgroups=cgroups)
 
 
 def start_daemon(run_dir: Path, body: str) -> "subprocess.Popen[bytes]":

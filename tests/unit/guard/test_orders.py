@@ -42,6 +42,7 @@ def test_a_mark_goes_with_the_process_once_it_is_known() -> None:
     assert order(MarkWill(mark="M=a/"))["pid"] == 0
     made = order(MarkWill(mark="M=a/", main=Detached(pid=42, start_ticks=7, boot_id="x")))
     assert (made["mark"], made["pid"], made["ticks"]) == ("M=a/", 42, 7)
+    assert order(MarkWill(mark="M=a/", cgroups=("/cg/a",)))["cgroups"] == ["/cg/a"]
 
 
 def test_no_will_is_told_too() -> None:
