@@ -271,9 +271,14 @@ class Board:
         return self._absent == len(self.locals) and not self._busy
 
     @property
+    def plainly_online(self) -> bool:
+        """Every component is; cheap enough to be asked at each change."""
+        return self._marks.count(Mark.ONLINE) == len(self._marks)
+
+    @property
     def all_online(self) -> bool:
         """Everything is but what was given up, ignored or removed, and what depends on that."""
-        if not self._held_down and self._marks.count(Mark.ONLINE) < len(self._marks) and not self._any_ignored():
+        if not self._held_down and not self.plainly_online and not self._any_ignored():
             return False
         lost = [n for n, local in self.locals.items() if local.given_up or local.ignored or local.retiring]
         excused = frozenset(lost).union(*(self._order.all_dependents(name) for name in lost))

@@ -28,6 +28,9 @@ TOLD_TIMES = 3
 """In how many datagrams the news of a step goes out: two of them may be lost."""
 TOLD_MAX = 48
 """Of a datagram."""
+TELL_PAUSE_S = 0.03
+"""They are for people, and to take them apart is most of what a datagram costs: what is released goes without them,
+as often as it has to."""
 
 PRESENT_MARKS = frozenset(Mark) - RELEASED_MARKS - {Mark.UNKNOWN}
 
@@ -90,6 +93,7 @@ class HandoverBook:
         """Steps in flight on this node."""
         self._untold: dict[Step, tuple[Timed, int]] = {}
         """News for the peers, and in how many datagrams each is still to go."""
+        self._tell_at = 0.0
         self.on_measured: list[Callable[[list[tuple[Step, float]]], None]] = []
         self.on_over: list[Callable[[HandoverBook, Handover], None]] = []
         """Called when a handover does not run any more: done, failed or redirected."""
@@ -178,7 +182,7 @@ class HandoverBook:
         if handover is None or placement is None or not handover.running or handover.target is None:
             return False
         if placement.owner == self._me:
-            return self._board.all_online
+            return self._board.plainly_online
         said = self._board.elsewhere.get(placement.owner)
         if said is None or said.generation != placement.generation or not self._board.all_absent:
             return False
@@ -280,12 +284,15 @@ class HandoverBook:
             timed.end, timed.ok = at, ok
             self._untold[step] = (timed, TOLD_TIMES)
 
-    @property
-    def has_news(self) -> bool:
-        return bool(self._untold)
+    def has_news(self, now: float) -> bool:
+        """Whether ``reports`` has something to say."""
+        return bool(self._untold) and (now >= self._tell_at or self.complete)
 
     def reports(self, now: float) -> tuple[StepReport, ...]:
         """What began or ended lately on this node, for the peers: the oldest news first, each a few times."""
+        if not self.has_news(now):
+            return ()
+        self._tell_at = now + TELL_PAUSE_S
         told = list(islice(self._untold.items(), TOLD_MAX))
         for step, (timed, times) in told:
             if times > 1:

@@ -13,7 +13,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from failoverd.bell import Alarm, Bell
+from failoverd.bell import Alarm
 from failoverd.domain.decide import Blocked, Obstacle, decide, next_deadline
 from failoverd.domain.durations import LearnedDurations
 from failoverd.domain.fencing import Shoot
@@ -21,7 +21,7 @@ from failoverd.domain.handover import Step
 from failoverd.domain.lease import LeaseSettings
 from failoverd.domain.model import Group, NodeSpec, OnStop, limits_of
 from failoverd.domain.placement import Cause, LeaseState
-from failoverd.domain.report import GroupReport
+from failoverd.domain.report import GroupReport, PeerState
 from failoverd.domain.view import View
 from failoverd.errors import CoordinatorUnavailable, GuardUnavailable
 from failoverd.fencing.none import NoFencer
@@ -50,17 +50,14 @@ from failoverd.runtime.reporter import Reporter
 from failoverd.runtime.slots import Slots
 from failoverd.runtime.spread import phases
 from failoverd.runtime.suspicion import Suspicion
+from failoverd.runtime.telling import Teller
 
 DEBOUNCE_S = 0.01
-"""Changes of components are judged together within this time; news of placements and peers at once."""
+PAUSES = 15
+"""Changes of components are judged together within this time, or in a large cluster within so many times what a round
+of decisions takes; news of placements and peers, and the end of a handover, at once."""
 IDLE_S = 10.0
 """Although nothing has changed: what counts times without a deadline in the view is looked at this often at least."""
-TOGETHER_S = 0.004
-BURST_S = 0.012
-"""Releases are sent at once, but in a storm of them no more often than every ``TOGETHER_S`` (in the long run: what was
-not used of ``BURST_S`` may be): to say and to hear each alone would delay them all."""
-SEND_PAUSE_S = 0.02
-"""So long after a datagram, changes that no peer waits for are left to the next one."""
 PROBE_PATIENCE_S = 15.0
 """How long the first probes may hold up the node as a whole; what is still unknown then stays so by itself."""
 DROPS_REPORT_S = 10.0
@@ -119,6 +116,7 @@ class Node:
         self.suspicion = Suspicion(self)
         self.view_builder = view_builder_of(self)
         self.reporter = Reporter(self)
+        self.teller = Teller(self.clock, self._tell, self.reporter.state)
         self.announcer = Announcer(self)
         self.reaches = Reaches(self)
         self.holds = HoldKeeper(self)
@@ -133,12 +131,9 @@ class Node:
         self._tasks: TaskGroup | None = None
         self._over = anyio.Event()
         self._alarm = Alarm(ports.clock.now)
-        self._dirty = Bell()
         self._heard: dict[str, tuple[str, Mapping[str, GroupReport]]] = {}
         """What each peer, as which incarnation, said of its groups when we were last through with it."""
-        self._unsent = False
-        self._sent_at = 0.0
-        self._next_send = 0.0
+        self._debounce_s = DEBOUNCE_S
         self._decide_at = 0.0
         self._drops_at = ports.clock.now() + DROPS_REPORT_S
         self.became_ready = anyio.Event()
@@ -216,7 +211,7 @@ class Node:
             tasks.start_soon(self.ports.transport.run, self._hear)
             for runner in list(self.groups.values()):
                 tasks.start_soon(runner.run)
-            tasks.start_soon(self._send_changes)
+            tasks.start_soon(self.teller.run)
             tasks.start_soon(self.reclaimer.run)
             tasks.start_soon(self.suspicion.run)
             tasks.start_soon(self._decide_for_ever)
@@ -238,7 +233,7 @@ class Node:
             self.ports.guard.retain(known)
             self.authority.ready = True
             self.view_builder.settle_until = self.clock.now() + 2 * self.settings.dead_after_s
-            self._send(self.clock.now())  # peers refuse to give us anything before they have heard it
+            self.teller.send(self.clock.now())  # peers refuse to give us anything before they have heard it
             self.became_ready.set()
             self.wake_everything()
 
@@ -343,8 +338,8 @@ class Node:
             self._judge_lease(now)
             if now >= self._decide_at:
                 self._decide_at = self._decide(now)
-                if self._unsent and now - self._sent_at >= SEND_PAUSE_S:
-                    self._send(now)
+                self._debounce_s = max(DEBOUNCE_S, PAUSES * (self.clock.now() - now))
+                self.teller.decided(now)
             self._alarm.at = min(beat_at, self._decide_at, self._judge_at(now), self.peers.look_at(now))
             await self._alarm.wait()
 
@@ -370,7 +365,7 @@ class Node:
         self._look(now)
         self.failsafe.beat(now)
         self.reaches.beat(now)
-        self._send(now)
+        self.teller.send(now)
         for callback in self.on_beat:
             callback(now)
         if now >= self._drops_at:
@@ -459,33 +454,13 @@ class Node:
     # --- news ---------------------------------------------------------------------------------------------------
 
     def _on_board_change(self, book: HandoverBook, pressing: bool) -> None:
-        self._unsent = True
         complete = book.complete  # somebody waits for the answer, on our side or on the other
-        if pressing or complete:
-            now = self.clock.now()
-            if now >= self._next_send - BURST_S:
-                self._send(now)
-            else:
-                self._dirty.ring()
-        self.wake(after_s=0.0 if complete else DEBOUNCE_S)
+        self.teller.changed(self.clock.now(), pressing=pressing or complete)
+        self.wake(after_s=0.0 if complete else self._debounce_s)
 
-    async def _send_changes(self) -> None:
-        """What a peer may wait for is sent at once, or in a storm together with what follows soon.
-
-        The rest is sent with the next round of decisions: peers only show it.
-        """
-        while True:
-            seen = self._dirty.count
-            if self._unsent:
-                self._send(self.clock.now())
-            await self._dirty.beyond(seen)
-            await self.clock.sleep_until(self._next_send - BURST_S)
-
-    def _send(self, now: float) -> None:
+    def _tell(self, state: PeerState) -> None:
         if self.keeper.held is not None:
-            self._unsent, self._sent_at = False, now
-            self._next_send = max(self._next_send, now) + TOGETHER_S
-            self.ports.transport.send(self.reporter.state(now))
+            self.ports.transport.send(state)
 
     def _hear(self, received: Received) -> None:
         if self.peers.hear(received):

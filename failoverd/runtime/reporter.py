@@ -36,7 +36,7 @@ class Reporter:
         )
 
     def _all_groups(self, now: float) -> dict[str, GroupReport]:
-        if self._changed or any(book.has_news for book in self._node.books.values()):
+        if self._changed or any(book.has_news(now) for book in self._node.books.values()):
             found = {name: self._group(name, now) for name in self._node.groups}
             if found != self._groups:
                 self._groups = found

@@ -175,8 +175,8 @@ async def test_max_parallel_bounds_a_node_and_the_longest_remaining_path_goes_fi
     short, long_ = component("short"), component("long")
     tail = component("tail", "long")
     async with cluster(virtual_clock, group_of(short, long_, tail), max_parallel=1) as c:
+        slow(c, {"short": (1, 1), "long": (1, 1), "tail": (1, 5)})  # learned by the time of the last move
         await c.online("a")
-        slow(c, {"short": (1, 1), "long": (1, 1), "tail": (1, 5)})
         await c.switch("b", wait=True)
         c.world.forget()
         await c.switch("a", by="b", wait=True)
