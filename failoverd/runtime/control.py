@@ -187,14 +187,16 @@ class Control:
         return await self._follow(book, book.current, emit, updates=True)
 
     async def _follow(self, book: HandoverBook, mine: Handover, emit: Emit, *, updates: bool) -> dict[str, Any]:
-        """Updates while it runs, at most ten a second; its last document at the end."""
+        """Updates while it runs, at most ten a second; its last document at the end, by when the plan is made."""
         pause = UPDATE_S
         while mine.running:
             with anyio.move_on_after(pause):
                 await mine.over.wait()
-            if mine.running and updates:
+            if mine.running and (updates or mine.plan is None):
                 began = self._node.clock.now()
-                emit(await self._node.handover_document(book.group, mine))
+                document = await self._node.handover_document(book.group, mine)
+                if updates:
+                    emit(document)
                 # A large group's document takes long to make: never more than a few per cent of the time.
                 pause = max(UPDATE_S, UPDATE_SHARE * (self._node.clock.now() - began))
         return await self._node.handover_document(book.group, mine)
