@@ -139,6 +139,9 @@ def online(
 def offline(
     group: Group,
     *,
+    with_dependents: Annotated[
+        bool, typer.Option("--with-dependents", help="And before it the groups that require it.")
+    ] = False,
     wait: Wait = True,
     timeout: Timeout = options.DEFAULT_WAIT,  # type: ignore[assignment]  # likewise
     as_json: AsJson = False,
@@ -149,7 +152,8 @@ def offline(
     from failoverd.cli.handover import carry_out
 
     where = find(run_dir, config)
-    return carry_out(where, "offline", {"group": group}, wait=wait, timeout_s=timeout, as_json=as_json)
+    asked = {"group": group, "with_dependents": with_dependents or None}
+    return carry_out(where, "offline", asked, wait=wait, timeout_s=timeout, as_json=as_json)
 
 
 @app.command("confirm-off")

@@ -37,7 +37,13 @@ def _causes(group: Document) -> list[Text]:
     said = [word(group["cause"])] if group.get("cause") else []
     if group.get("reason"):
         said.append(plain(group["reason"]))
-    return [Text(f"why: {': '.join(said)}")] if said else []
+    found = [Text(f"why: {': '.join(said)}")] if said else []
+    return found + [Text(f"needs: {_need(need)}") for need in group.get("requires") or ()]
+
+
+def _need(need: Document) -> str:
+    where = {"same_node": " on the same node", "other_node": " on another node"}.get(str(need.get("where")), "")
+    return f"{need.get('group')}{where}" + ("" if need.get("met") else f": {plain(need.get('reason'))}")
 
 
 def _components(group: Document) -> Table:

@@ -21,6 +21,7 @@ from failoverd.domain.model import (
     PlacementPolicy,
     Requirement,
     Role,
+    Where,
 )
 from failoverd.ports import AgentType
 
@@ -57,6 +58,7 @@ def read_groups(tree: Tree | None, context: Context, findings: Findings) -> Grou
         if group_tree is not None:
             _read_group(name, group_tree, context, findings, found)
     _check_requires(tree, findings)
+    _check_common_nodes(tree, found.groups, findings)
     return found
 
 
@@ -202,6 +204,17 @@ def _check_requires(tree: Tree | None, findings: Findings) -> None:
     _check_cycles(required, "groups require each other", findings)
 
 
+def _check_common_nodes(tree: Tree | None, groups: Mapping[str, Group], findings: Findings) -> None:
+    """Where one is to be beside the other, some node must be a node of both."""
+    for name, entry in mappings(tree):
+        marks = _required(entry)
+        for need in groups[name].requires if name in groups else ():
+            beside = need.where is Where.SAME_NODE and need.group in groups and need.group in marks
+            if beside and not set(groups[name].nodes) & set(groups[need.group].nodes):
+                text = f"'{name}' needs '{need.group}' on the same node, and the two have no node in common"
+                findings.fault(marks[need.group], text)
+
+
 def _required(entry: Entry) -> dict[str, Mark]:
     found: dict[str, Mark] = {}
     needs = entry.value.get("requires") if isinstance(entry.value, Map) else None
@@ -215,7 +228,6 @@ def _required(entry: Entry) -> dict[str, Mark]:
 def _warn_of_group(tree: Map, keys: GroupKeys, findings: Findings) -> None:
     unheeded = {
         "mode": keys.mode is GroupMode.PARALLEL and "mode: parallel",
-        "requires": bool(keys.requires) and "requires",
     }
     for key, what in unheeded.items():
         if what:

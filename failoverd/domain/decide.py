@@ -18,6 +18,7 @@ from failoverd.domain.fencing import Shoot, next_shot_at, shots, stuck_without_r
 from failoverd.domain.holds import Subject
 from failoverd.domain.model import OnStop
 from failoverd.domain.placement import Cause, LeaseState, Placement, Wanted, first, moved, without_holder
+from failoverd.domain.requires import frozen_dependent, in_order, misplaced
 from failoverd.domain.view import GroupView, NodeView, View
 
 GONE = frozenset({LeaseState.FENCED, LeaseState.LEFT})
@@ -77,14 +78,16 @@ def decide(view: View) -> tuple[Decision, ...]:
         return ()
     decisions: list[Decision] = [*_fence_expired(view), *shots(view)]
     balanced = balances(view)
-    # Where it matters what else a node carries, everybody must go through the groups in the same order.
-    groups = [view.groups[name] for name in sorted(view.groups)] if balanced else list(view.groups.values())
+    related = any(group.group.requires for group in view.groups.values())
+    # Where it matters what else a node carries, everybody must go through the groups in the same order; where groups
+    # require others, those come first.
+    groups = in_order(view.groups) if balanced or related else list(view.groups.values())
     for group in groups:
         phases = PHASES if view.freeze_of(group) is None else PHASES_FROZEN
         found = next((d for d in (phase(view, group) for phase in phases) if d is not None), None)
         if found is not None:
             decisions.append(_heedful(view, group, found))
-        if balanced:
+        if balanced or related:
             view = _expecting(view, group, found)
     return tuple(decisions)
 
@@ -232,6 +235,24 @@ def _hand_over_stopping(view: View, group: GroupView) -> Decision | None:
     return _relocate(view, group, placement, Cause.SHUTDOWN, f"{view.me} is stopping", without=frozenset({view.me}))
 
 
+def _go_where_required(view: View, group: GroupView) -> Decision | None:
+    """A group that it requires is somewhere else by now. That is no failure of this one: its budget does not count."""
+    placement = group.placement
+    if placement is None or placement.owner != view.me or not group.group.requires:
+        return None
+    if placement.wanted is Wanted.OFFLINE or view.stopping:
+        return None
+    reason, cause = misplaced(view, group)
+    if not reason:
+        return None
+    mine = frozenset({view.me})
+    if choose(view, group, without=mine) is not None:
+        return _relocate(view, group, placement, cause, reason, without=mine)
+    others = {n: why for n, why in refusals(view, group).items() if n != view.me}
+    text = f"cannot be on {view.me}, because {reason}; {explain(view, group, others)}"
+    return Blocked(group=group.group.name, obstacle=Obstacle.NO_TARGET, text=text)
+
+
 def _hand_over_drained(view: View, group: GroupView) -> Decision | None:
     """An operator wants this node empty. That is no failure of the group, so its budget of moves does not count."""
     placement = group.placement
@@ -239,13 +260,16 @@ def _hand_over_drained(view: View, group: GroupView) -> Decision | None:
         return None
     if view.stopping or not view.myself.draining:
         return None
-    mine = frozenset({view.me})
+    mine, frozen = frozenset({view.me}), frozen_dependent(view, group)
+    if frozen:
+        text = f"stays on {view.me}, which is being drained: {frozen}"
+        return Blocked(group=group.group.name, obstacle=Obstacle.CANNOT_DRAIN, text=text)
     if choose(view, group, without=mine) is not None:
         return _relocate(view, group, placement, Cause.DRAIN, f"{view.me} is being drained", without=mine)
     if group.given_up is not None:
         return None  # a fault is the greater trouble
     others = {n: why for n, why in refusals(view, group).items() if n != view.me}
-    text = f"stays on {view.me}, which is being drained: {explain(group, others)}"
+    text = f"stays on {view.me}, which is being drained: {explain(view, group, others)}"
     return Blocked(group=group.group.name, obstacle=Obstacle.CANNOT_DRAIN, text=text)
 
 
@@ -275,7 +299,7 @@ def _move(
         return Blocked(group=group.group.name, obstacle=Obstacle.TOO_MANY_MOVES, text=text)
     if choose(view, group, without=without) is None:
         others = {n: why for n, why in refusals(view, group).items() if n not in without}
-        text = f"{reason}; {explain(group, others)}"
+        text = f"{reason}; {explain(view, group, others)}"
         return Blocked(group=group.group.name, obstacle=Obstacle.NO_TARGET, text=text)
     return _relocate(view, group, placement, cause, reason, without=without)
 
@@ -341,7 +365,7 @@ def _fail_back(view: View, group: GroupView) -> Decision | None:
         return None
     if placement.cause is Cause.OPERATOR or placement.holders != (view.me,) or not group.all_online:
         return None
-    if view.stopping or group.recent_moves >= group.group.max_moves:
+    if view.stopping or group.recent_moves >= group.group.max_moves or frozen_dependent(view, group):
         return None
     for name in group.group.nodes[: _position(group, view.me)]:
         since = group.well_since.get(name)
@@ -362,6 +386,7 @@ PHASES: tuple[Phase, ...] = (
     _place_first,
     _take_over,
     _hand_over_stopping,
+    _go_where_required,
     _hand_over_drained,
     _hand_over_faulted,
     _hand_over_stuck,

@@ -1,10 +1,13 @@
 """Which node a group may go to, and why not to the others."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from enum import StrEnum
 
 from failoverd.domain.balance import has_room, ranked
+from failoverd.domain.model import Where
 from failoverd.domain.placement import LeaseState
+from failoverd.domain.requires import dependents, unfit
 from failoverd.domain.view import GroupView, NodeView, View
 
 
@@ -25,6 +28,7 @@ class Refusal(StrEnum):
     FAULTED = "faulted"
     CONFIG_MISMATCH = "config_mismatch"
     NO_CAPACITY = "no_capacity"
+    REQUIREMENT = "requirement"
 
 
 TEXT: Mapping[Refusal, str] = {
@@ -42,6 +46,7 @@ TEXT: Mapping[Refusal, str] = {
     Refusal.FAULTED: "had a fault in this group",
     Refusal.CONFIG_MISMATCH: "has another configuration of this group",
     Refusal.NO_CAPACITY: "has no capacity left for it",
+    Refusal.REQUIREMENT: "is not where a group that it requires allows it to be",
 }
 
 HARD = frozenset(Refusal) - {Refusal.FAULTED, Refusal.CONFIG_MISMATCH, Refusal.NO_CAPACITY}
@@ -89,6 +94,8 @@ def _not_this_group(view: View, group: GroupView, node: NodeView) -> Refusal | N
         return Refusal.CONFIG_MISMATCH
     if node.name in group.faults:
         return Refusal.FAULTED
+    if group.group.requires and unfit(view, group, node.name):
+        return Refusal.REQUIREMENT
     return None if has_room(view, group, node) else Refusal.NO_CAPACITY
 
 
@@ -99,15 +106,45 @@ def refusals(view: View, group: GroupView) -> dict[str, Refusal]:
 
 
 def choose(view: View, group: GroupView, *, without: frozenset[str] = frozenset()) -> str | None:
-    """The best eligible node that is not in ``without``, by the group's own policy."""
+    """The best eligible node that is not in ``without``: where all the groups that require this one can go with it
+    before others, then by the group's own policy."""
     eligible = [name for name in group.group.nodes if name not in without and refusal(view, group, name) is None]
-    return next(iter(ranked(view, group, eligible)), None)
+    found = ranked(view, group, eligible)
+    if len(found) > 1 and dependents(view, group):
+        found.sort(key=lambda name: len(left_behind(view, group, name)))
+    return next(iter(found), None)
 
 
-def explain(group: GroupView, found: Mapping[str, Refusal]) -> str:
+def left_behind(view: View, group: GroupView, node: str) -> dict[str, str]:
+    """The groups to be online that would be left without a place if this one were on ``node``, each with the reason."""
+    found: dict[str, str] = {}
+    supposed = replace(view, expected={**view.expected, group.group.name: node})
+    for need, other in dependents(view, group):
+        name, placement = other.group.name, other.placement
+        if need.where is Where.SAME_NODE:
+            why = refusal(supposed, other, node) if node in other.group.nodes else Refusal.REQUIREMENT
+            if why is not None:
+                text = (
+                    refusal_text(supposed, other, node, why) if node in other.group.nodes else f"is no node of {name}"
+                )
+                found[name] = f"{node} {text}"
+            else:
+                found |= left_behind(supposed, other, node)
+        elif need.where is Where.OTHER_NODE and placement is not None and placement.owner == node:
+            stranded = choose(supposed, other, without=frozenset({node})) is None
+            found |= {name: f"{unfit(supposed, other, node)}, and no other node can take {name}"} if stranded else {}
+    return found
+
+
+def refusal_text(view: View, group: GroupView, name: str, why: Refusal) -> str:
+    """The text of a refusal, with what is known of it."""
+    if why is Refusal.REQUIREMENT:
+        return f"is not eligible: {unfit(view, group, name)}"
+    detail = f" ({group.faults[name]})" if why is Refusal.FAULTED and group.faults.get(name) else ""
+    return TEXT[why] + detail
+
+
+def explain(view: View, group: GroupView, found: Mapping[str, Refusal]) -> str:
     """The refusals as one line for an operator."""
-    parts = []
-    for name, why in found.items():
-        detail = f" ({group.faults[name]})" if why is Refusal.FAULTED and group.faults.get(name) else ""
-        parts.append(f"{name} {TEXT[why]}{detail}")
+    parts = [f"{name} {refusal_text(view, group, name, why)}" for name, why in found.items()]
     return "; ".join(parts) or "the group has no other node"

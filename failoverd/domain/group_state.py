@@ -27,6 +27,8 @@ class Facts:
     """What the choice of its first owner waits for."""
     in_handover: bool = False
     frozen: str = ""
+    unmet: str = ""
+    """What it lacks of the groups that it requires."""
     remark: str = ""
     """What is to be known of it although it is online."""
 
@@ -72,6 +74,8 @@ def _wanted_offline(placement: Placement) -> Condition:
 def _wanted_online(facts: Facts, placement: Placement, owned: Mapping[str, ComponentState]) -> Condition:
     if all(state is ComponentState.ONLINE for state in owned.values()):
         return Condition(GroupState.ONLINE, facts.remark)
+    if facts.unmet and all(state is ComponentState.OFFLINE for state in owned.values()):
+        return Condition(GroupState.OFFLINE, f"waits: {facts.unmet}")
     others = placement.others(placement.owner)
     if others and any(state is not ComponentState.OFFLINE for o in others for state in _on(facts, o)):
         return Condition(GroupState.HANDOVER, f"from {', '.join(others)} to {placement.owner}: {placement.reason}")

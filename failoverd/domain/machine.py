@@ -7,6 +7,8 @@ The handover rule (design, section 2) is the two gates below and nothing else:
 - ``online_gate``: this node may act as the owner, every component that it depends on is online here, and every other
   holder has released it (``make_first`` components need no release).
 
+A group that requires others is above them as a component is above what it depends on: see ``domain.requires``.
+
 States and the operations that leave them:
 
 =========  ======================  =========================================================
@@ -46,6 +48,8 @@ class Situation:
     """No back-off holds it up."""
     dependents_absent: bool
     dependencies_online: bool
+    requirements_met: bool = True
+    """The groups that its own requires are online where they are to be."""
     may_act: bool
     """This node is the owner and a holder, its lease is usable and its view is trusted."""
     released: bool
@@ -62,7 +66,7 @@ def offline_gate(s: Situation) -> bool:
 
 
 def online_gate(s: Situation) -> bool:
-    return s.may_act and s.dependencies_online and (s.released or s.make_first)
+    return s.may_act and s.dependencies_online and s.requirements_met and (s.released or s.make_first)
 
 
 def next_operation(s: Situation) -> Action | None:
@@ -91,13 +95,15 @@ def waiting_for(s: Situation) -> str:
             return "this node may not act as the owner now"
         if not s.dependencies_online:
             return "waits for a component that it depends on"
+        if not s.requirements_met:
+            return "waits for a group that is required"
         if not (s.released or s.make_first):
             return "waits for its release by another node"
         if not s.rested:
             return "waits before it is tried again"
     if not s.wanted and s.state in {ComponentState.ONLINE, ComponentState.FAULTED}:
         if not s.dependents_absent:
-            return "waits for a component that depends on it"
+            return "waits for a component that depends on it, or a group that requires it"
         if not offline_gate(s):
             return "waits until it is online on the target"
     return ""

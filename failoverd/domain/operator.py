@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from failoverd.domain.decide import GONE, Place, with_holds
-from failoverd.domain.eligibility import HARD, TEXT, choose, explain, refusal, refusals
+from failoverd.domain.eligibility import HARD, Refusal, choose, explain, left_behind, refusal, refusal_text, refusals
 from failoverd.domain.holds import way_out
+from failoverd.domain.model import RequiredFault, Where
 from failoverd.domain.placement import Cause, Placement, Wanted, moved, wanted_offline, wanted_online, without_holder
+from failoverd.domain.requires import dependents, frozen_dependent, needs
 from failoverd.domain.view import GroupView, View
 
 
@@ -20,6 +22,10 @@ class Denial(StrEnum):
     REFUSED_TARGET = "refused_target"
     FROZEN = "frozen"
     NOT_OFF = "not_off"
+    REQUIRED = "required"
+    """Groups that require it forbid it."""
+    LACKS = "lacks"
+    """A group that it requires is not wanted online."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,13 +70,15 @@ def request_switch(view: View, group: GroupView, to: str | None, *, by: str) -> 
         to = choose(view, group, without=frozenset({placement.owner}))
         if to is None:
             others = {n: why for n, why in refusals(view, group).items() if n != placement.owner}
-            return Denied(code=Denial.NO_TARGET, text=f"no node can take {name}: {explain(group, others)}")
+            return Denied(code=Denial.NO_TARGET, text=f"no node can take {name}: {explain(view, group, others)}")
     if denied := _denied_target(view, group, to):
         return denied
     if to == placement.owner:
         if placement.wanted is Wanted.ONLINE:
             return Denied(code=Denial.ALREADY_THERE, text=f"{to} owns {name} already")
         return _place(view, group, wanted_online(placement, by=by, at="", reason=f"switch to {to}"))
+    if denied := _denied_by_dependents(view, group, to):
+        return denied
     change = moved(placement, to, cause=Cause.OPERATOR, reason=f"switch to {to}", by=by, at="")
     return _place(view, group, change)
 
@@ -78,7 +86,7 @@ def request_switch(view: View, group: GroupView, to: str | None, *, by: str) -> 
 def request_online(view: View, group: GroupView, on: str | None, *, by: str) -> Answer:
     """Bring a group online where it is, or on ``on``."""
     placement = group.placement
-    if denied := cannot_act(view) or _frozen(view, group):
+    if denied := cannot_act(view) or _frozen(view, group) or _lacking(view, group):
         return denied
     if placement is None:
         return _first_on(view, group, on, by=by)
@@ -96,18 +104,47 @@ def request_online(view: View, group: GroupView, on: str | None, *, by: str) -> 
 
 
 def request_offline(view: View, group: GroupView, *, by: str) -> Answer:
-    """Take a group offline where it is and leave it so."""
+    """Take a group offline where it is and leave it so; refused while groups that follow it are to be online."""
+    name = group.group.name
     if denied := cannot_act(view) or _frozen(view, group):
         return denied
     if group.placement is None:
-        return Denied(code=Denial.NOT_PLACED, text=f"{group.group.name} has no owner, so nothing is online")
+        return Denied(code=Denial.NOT_PLACED, text=f"{name} has no owner, so nothing is online")
+    following = [each for each in dependents(view, group) if each[0].on_fault is RequiredFault.FOLLOW]
+    if following and group.placement.wanted is Wanted.ONLINE:
+        said = "; ".join(needs(other.group.name, need) for need, other in following)
+        text = f"{said}; take them offline first, or all of them: failoverd offline {name} --with-dependents"
+        return Denied(code=Denial.REQUIRED, text=text)
     return _place(view, group, wanted_offline(group.placement, by=by, at="", reason="offline"))
+
+
+def _denied_by_dependents(view: View, group: GroupView, to: str) -> Denied | None:
+    """The groups that are to be beside it, or apart from it, must be able to go where that sends them."""
+    name, frozen = group.group.name, frozen_dependent(view, group)
+    left = left_behind(view, group, to)
+    if not (frozen or left):
+        return None
+    why = frozen or "; ".join(f"{other}, which requires it, could not follow: {text}" for other, text in left.items())
+    return Denied(code=Denial.REQUIRED, text=f"{name} cannot go to {to}: {why}")
+
+
+def _lacking(view: View, group: GroupView) -> Denied | None:
+    """What it requires is not even to be online."""
+    name = group.group.name
+    for need in group.group.requires:
+        required = view.groups.get(need.group)
+        placement = required.placement if required is not None else None
+        if required is not None and (placement is None or placement.wanted is Wanted.OFFLINE):
+            why = "has no owner yet" if placement is None else "is wanted offline"
+            text = f"{needs(name, need)}, and {need.group} {why}; first: failoverd online {need.group}"
+            return Denied(code=Denial.LACKS, text=text)
+    return None
 
 
 def _first_on(view: View, group: GroupView, on: str | None, *, by: str) -> Answer:
     target = on or choose(view, group)
     if target is None:
-        text = f"no node can take {group.group.name}: {explain(group, refusals(view, group))}"
+        text = f"no node can take {group.group.name}: {explain(view, group, refusals(view, group))}"
         return Denied(code=Denial.NO_TARGET, text=text)
     if denied := _denied_target(view, group, target):
         return denied
@@ -130,7 +167,11 @@ def _denied_target(view: View, group: GroupView, name: str) -> Denied | None:
     why = refusal(view, group, name)
     if why is None or why not in HARD:
         return None
-    return Denied(code=Denial.REFUSED_TARGET, text=f"{name} cannot take {group.group.name}: it {TEXT[why]}")
+    text = f"{name} cannot take {group.group.name}: it {refusal_text(view, group, name, why)}"
+    if why is Refusal.REQUIREMENT:
+        beside = [need.group for need in group.group.requires if need.where is Where.SAME_NODE]
+        text += f"; to move them together: failoverd switch {beside[0]} --to {name}" if beside else ""
+    return Denied(code=Denial.REFUSED_TARGET, text=text)
 
 
 def _place(view: View, group: GroupView, placement: Placement) -> Place:

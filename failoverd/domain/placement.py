@@ -30,6 +30,8 @@ class Cause(StrEnum):
     SHUTDOWN = "shutdown"
     DRAIN = "drain"
     FAILBACK = "failback"
+    REQUIRED = "required"
+    """A group that it requires was moved on purpose."""
     RELEASED = "released"
 
 

@@ -94,6 +94,7 @@ class Event(StrEnum):
     GROUP_FROZEN = "group.frozen"
     GROUP_THAWED = "group.thawed"
     GROUP_ONLINE = "group.online"
+    GROUP_WAITING = "group.waiting"
     GROUP_OFFLINE = "group.offline"
     GROUP_CLEARED = "group.cleared"
     NODE_DRAINING = "node.draining"
@@ -412,6 +413,11 @@ CATALOGUE: dict[Event, Entry] = {
     ),
     Event.GROUP_THAWED: _info("The group is no longer frozen; faults found meanwhile are acted on now."),
     Event.GROUP_ONLINE: _info("Every component of the group is online on its owner. Nothing to do."),
+    Event.GROUP_WAITING: _info(
+        "A group that is to be online here waits for one that it requires (`requires`): that is not online, or is not "
+        "where this group needs it (`reason`). It comes online by itself as soon as it may. See `failoverd status` of "
+        "the group that is named."
+    ),
     Event.GROUP_OFFLINE: _info("Every component of the group is offline, as wanted. Nothing to do."),
     Event.GROUP_CLEARED: _info(
         "An operator said that earlier faults of the group (or of the one `component`) do not count any more: what was "

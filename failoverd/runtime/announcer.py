@@ -6,7 +6,7 @@ from failoverd.domain.group_state import Condition, Facts, condition
 from failoverd.domain.model import ComponentState, GroupState
 from failoverd.domain.report import Mark
 from failoverd.log.catalogue import Event
-from failoverd.runtime.shown import why_blocked, why_remarkable, why_unplaced
+from failoverd.runtime.shown import why_blocked, why_remarkable, why_unmet, why_unplaced
 
 if TYPE_CHECKING:  # the node is made of this announcer, so the import would be a cycle
     from failoverd.runtime.node import Node
@@ -33,6 +33,7 @@ class Announcer:
     def __init__(self, node: "Node") -> None:
         self._node = node
         self._last: dict[str, Condition] = {}
+        self._waiting: set[str] = set()
         self._mismatches: frozenset[tuple[str, str]] = frozenset()
 
     def states(self, group: str) -> dict[str, dict[str, ComponentState]]:
@@ -58,12 +59,14 @@ class Announcer:
                 unplaced=why_unplaced(node, group),
                 in_handover=current is not None and current.running,
                 frozen=node.holds.frozen.get(group, ""),
+                unmet=why_unmet(node, group),
                 remark=why_remarkable(node, group),
             )
         )
 
     def announce(self) -> None:
         for name in self._node.groups:
+            self._announce_waiting(name)
             current = self._node.books[name].current
             if current is not None and current.running:
                 continue  # its own events tell of it, and its end is announced
@@ -74,6 +77,30 @@ class Announcer:
             if found != before and found.state in _EVENTS and self._concerns_us(name):
                 self._node.log.emit(_EVENTS[found.state], group=name, reason=found.reason)
         self._announce_mismatches()
+
+    def _announce_waiting(self, name: str) -> None:
+        """Once, when a group that is to be online here begins to wait for another."""
+        board = self._node.groups[name].board
+        if not board.group.requires:
+            return
+        why = why_unmet(self._node, name) if board.owned and not board.all_online else ""
+        if why and name not in self._waiting:
+            self._node.log.emit(Event.GROUP_WAITING, group=name, reason=why)
+        (self._waiting.add if why else self._waiting.discard)(name)
+
+    def placed(self, name: str) -> None:
+        """The record of who owns a group, or whether it is wanted, says something else."""
+        kept = self._node.mirror.placements[name].record
+        self._node.log.emit(
+            Event.PLACEMENT_CHANGED,
+            group=name,
+            generation=kept.generation,
+            owner=kept.owner,
+            wanted=kept.wanted.value,
+            cause=kept.cause.value,
+            reason=kept.reason,
+            by=kept.by,
+        )
 
     def _concerns_us(self, name: str) -> bool:
         placement = self._node.groups[name].board.placement

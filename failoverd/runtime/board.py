@@ -139,6 +139,20 @@ class Authority:
         return usable and self.ready and self.informed and self.trusted and not self.force
 
 
+@dataclass(slots=True)
+class Bond:
+    """What other groups mean for this one on this node, as far as they require each other (``runtime.bonds``)."""
+
+    met: bool = True
+    """What it requires is online where it is to be: its components may be brought online."""
+    sustained: bool = True
+    """What is online of it may stay so."""
+    unneeded: bool = True
+    """No group that requires it on the same node is still to go offline before it does."""
+    tied: bool = False
+    """It needs a group beside it that is on one node only: nothing of it can be on two."""
+
+
 class Board:
     def __init__(self, group: Group, authority: Authority, now: Callable[[], float]) -> None:
         self.group = group
@@ -150,6 +164,7 @@ class Board:
         self.placement: Placement | None = None
         self.elsewhere: dict[str, Elsewhere] = {}
         self.locals: dict[str, Local] = {name: Local() for name in group.components}
+        self.bond = Bond()
         self.hands_off = False
         self.frozen = ""
         """Why nothing may be done here, in so many words; empty where something may."""
@@ -180,7 +195,7 @@ class Board:
         placement = self.placement
         if placement is None or placement.owner != self.authority.me or placement.wanted is not Wanted.ONLINE:
             return False
-        return not self.authority.stopping
+        return not self.authority.stopping and self.bond.sustained
 
     def wanted(self, name: str) -> bool:
         return self.wanted_here() and name not in self._held_down
@@ -211,10 +226,11 @@ class Board:
             rested=now >= local.rests_until,
             dependents_absent=leaves and self.dependents_absent(name),
             dependencies_online=comes and self._dependencies_online(name),
+            requirements_met=self.bond.met,
             may_act=comes and self._may_act(now),
             released=comes and self.released(name),
             make_first=make_first,
-            succeeded=not make_first or self._succeeded(name),
+            succeeded=not make_first or self.bond.tied or self._succeeded(name),
             prepare=component is not None and component.has_prepare and not local.prepared and self._prepare_due(),
         )
 
@@ -228,7 +244,8 @@ class Board:
         return edges.get(name, ())
 
     def dependents_absent(self, name: str) -> bool:
-        return all(self.locals[u].absent for u in self._neighbours(name, self._order.dependents))
+        above = self._neighbours(name, self._order.dependents)
+        return all(self.locals[u].absent for u in above) if above else self.bond.unneeded
 
     def _dependencies_online(self, name: str) -> bool:
         return all(self._is_online(d) for d in self._neighbours(name, self._order.depends_on))
@@ -291,6 +308,10 @@ class Board:
     @property
     def present_count(self) -> int:
         return len(self.locals) - self._absent
+
+    def keeps(self, names: frozenset[str]) -> bool:
+        """Whether these components are to stay as they are: wanted here, and none is to go offline for a fault."""
+        return self.wanted_here() and self._held_down.isdisjoint(names)
 
     def _any_ignored(self) -> bool:
         return any(local.ignored for local in self.locals.values())

@@ -6,6 +6,7 @@ from typing import Any
 import anyio
 
 from failoverd.domain.operator import Denied, request_offline, request_online, request_switch
+from failoverd.domain.requires import all_dependents
 from failoverd.domain.view import GroupView, View
 from failoverd.errors import Refused, UsageError
 from failoverd.log.catalogue import Event
@@ -138,7 +139,20 @@ class Control:
 
     async def _offline(self, params: Mapping[str, Any], caller: Caller, emit: Emit, arrived: float) -> dict[str, Any]:
         by = self._by(caller)
+        if params.get("with_dependents"):
+            await self._offline_above(self._group_name(params), by, arrived)
         return await self._change(params, emit, arrived, lambda v, g: request_offline(v, g, by=by))
+
+    async def _offline_above(self, name: str, by: str, arrived: float) -> None:
+        """The groups that require this one, those at the top first; none where one of them may not be touched."""
+        view = self._node.view_builder.build(self._node.clock.now())
+        above = all_dependents(view, view.groups[name])
+        for each in above:
+            if view.freeze_of(each) is not None:
+                answer = request_offline(view, each, by=by)
+                raise Refused(answer.text if isinstance(answer, Denied) else f"{each.group.name} is frozen")
+        for each in above:
+            await self._write(each.group.name, lambda v, g: request_offline(v, g, by=by), arrived)
 
     def _by(self, caller: Caller) -> str:
         return f"{self._node.me} {caller}"

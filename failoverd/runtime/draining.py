@@ -99,7 +99,7 @@ class Draining:
         if choose(view, group, without=mine) is not None:
             return _told("waiting", None)
         others = {name: why for name, why in refusals(view, group).items() if name not in mine}
-        return _told("refused", None, explain(group, others))
+        return _told("refused", None, explain(view, group, others))
 
 
 def _told(state: str, to: str | None, reason: str = "") -> dict[str, Any]:

@@ -34,6 +34,7 @@ from failoverd.runtime.actor import subject_of
 from failoverd.runtime.announcer import Announcer
 from failoverd.runtime.assembly import actor_of, failsafe_of, keeper_of, view_builder_of
 from failoverd.runtime.board import Authority, Board, Elsewhere
+from failoverd.runtime.bonds import Bonds
 from failoverd.runtime.component import NoChecks, Surroundings
 from failoverd.runtime.evidence import EvidenceLog
 from failoverd.runtime.fencing import Fencing
@@ -117,6 +118,7 @@ class Node:
         self.view_builder = view_builder_of(self)
         self.reporter = Reporter(self)
         self.teller = Teller(self.clock, self._tell, self.reporter.state)
+        self.bonds = Bonds(self)
         self.announcer = Announcer(self)
         self.reaches = Reaches(self)
         self.holds = HoldKeeper(self)
@@ -175,6 +177,7 @@ class Node:
         self.groups[group.name], self.books[group.name] = runner, book
         self._heard.clear()
         runner.board.on_change.append(partial(self._on_board_change, book))
+        self.bonds.added(group.name)
         kept = self.mirror.placements.get(group.name)
         if kept is not None:
             runner.board.place(kept.record)
@@ -189,6 +192,7 @@ class Node:
         """Look after it no longer; nothing of it may be online here."""
         self.groups.pop(name).end()
         del self.books[name]
+        self.bonds.rebuild()
 
     def reconfigure_nodes(self, nodes: Mapping[str, NodeSpec]) -> None:
         """Take over changed limits of nodes (their names and addresses need a restart)."""
@@ -390,6 +394,7 @@ class Node:
                     self._tasks.start_soon(self.actor.carry_out, decision)
         self._note_blocked(view, blocked)
         self.suspicion.look(view)
+        self.bonds.look()
         for book in self.books.values():
             book.check()
         self.announcer.announce()
@@ -535,22 +540,9 @@ class Node:
             self.view_builder.count_move(name, old, new, now)
             changed = old is None or (old.generation, old.wanted) != (new.generation, new.wanted)
             if changed and self.mirror.loaded:  # else it was so before we came
-                self._log_placement(name)
+                self.announcer.placed(name)
         board.place(new)
         self.holds.apply_to(name)
-
-    def _log_placement(self, name: str) -> None:
-        kept = self.mirror.placements[name].record
-        self.log.emit(
-            Event.PLACEMENT_CHANGED,
-            group=name,
-            generation=kept.generation,
-            owner=kept.owner,
-            wanted=kept.wanted.value,
-            cause=kept.cause.value,
-            reason=kept.reason,
-            by=kept.by,
-        )
 
     def _on_member(self, name: str) -> None:
         kept = self.mirror.members.get(name)

@@ -33,7 +33,7 @@ async def plan_for(node: Node, name: str, request: Request) -> dict[str, Any]:
     target = request.target or choose(view, group, without=without)
     if target is None:
         others = {n: why for n, why in refusals(view, group).items() if n not in without}
-        raise Refused(f"no node can take {name}: {explain(group, others)}")
+        raise Refused(f"no node can take {name}: {explain(view, group, others)}")
     limits, learned = limits_of(node.settings.nodes), node.learned
     found: dict[str, Any] = await node.ports.offload(
         lambda: document(group.group, source=source, target=target, dead=request.down, limits=limits, learned=learned)

@@ -87,6 +87,7 @@ class Reloader:
             self._node.add_group(new.groups[name])
         for name in change.changed:
             self._node.groups[name].reconfigure(new.groups[name])
+        self._node.bonds.rebuild()
         self._node.reconfigure_nodes(new.nodes)
         if new.fencing != self.config.fencing:
             self._refence(new.fencing)

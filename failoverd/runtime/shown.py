@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from failoverd.domain.decide import Obstacle
-from failoverd.domain.eligibility import TEXT, Refusal, refusals
+from failoverd.domain.eligibility import Refusal, refusal_text, refusals
 from failoverd.domain.report import GroupReport, Mark
 from failoverd.runtime.board import Board
 
@@ -60,7 +60,12 @@ def why_remarkable(node: "Node", group: str) -> str:
         return blocked.text
     if placement is not None and node.mirror.holds.draining(placement.owner):
         return f"is still on {placement.owner}, which is being drained"
-    return ""
+    return why_unmet(node, group)
+
+
+def why_unmet(node: "Node", group: str) -> str:
+    """What it lacks of the groups that it requires."""
+    return node.bonds.why(group) if node.groups[group].board.group.requires else ""
 
 
 def why_unplaced(node: "Node", group: str) -> str:
@@ -69,8 +74,12 @@ def why_unplaced(node: "Node", group: str) -> str:
     if node.groups[group].board.placement is not None:
         return ""
     view = node.view_builder.recent(node.clock.now())
-    found = refusals(view, view.groups[group])
-    return "; ".join(f"{name} {TEXT[why]}{_unknown(node, group, name, why)}" for name, why in found.items())
+    seen = view.groups[group]
+    found = {
+        name: refusal_text(view, seen, name, why) + _unknown(node, group, name, why)
+        for name, why in refusals(view, seen).items()
+    }
+    return "; ".join(f"{name} {text}" for name, text in found.items())
 
 
 def _unknown(node: "Node", group: str, where: str, why: Refusal) -> str:

@@ -6,8 +6,9 @@ import anyio
 import anyio.lowlevel
 
 from failoverd.domain.detector import Liveness, PeerView
-from failoverd.domain.eligibility import TEXT, Refusal, refusals
+from failoverd.domain.eligibility import TEXT, Refusal, refusal_text, refusals
 from failoverd.domain.machine import waiting_for
+from failoverd.domain.model import Group
 from failoverd.domain.placement import LeaseState
 from failoverd.domain.view import GroupView, NodeView, View
 from failoverd.runtime.failsafe import Standing
@@ -171,6 +172,7 @@ async def group_document(node: Node, view: View, name: str) -> dict[str, Any]:
         "mode": board.group.mode.value,
         "nodes": list(board.group.nodes),
         "refusals": _refusals(view, group),
+        "requires": _requires(node, board.group),
         "components": await _components(node, name),
         "spec": {
             n: {"type": c.type, "depends_on": list(c.depends_on), "critical": c.critical}
@@ -180,11 +182,25 @@ async def group_document(node: Node, view: View, name: str) -> dict[str, Any]:
     }
 
 
+def _requires(node: Node, group: Group) -> list[dict[str, Any]]:
+    lacks = node.bonds.lacks(group.name)
+    return [
+        {
+            "group": need.group,
+            "where": need.where.value,
+            "on_fault": need.on_fault.value,
+            "met": need.group not in lacks,
+            "reason": lacks.get(need.group, ""),
+        }
+        for need in group.requires
+    ]
+
+
 def _refusals(view: View, group: GroupView) -> dict[str, str]:
     found = {}
     for name, why in refusals(view, group).items():
         detail = f": {group.faults[name]}" if why is Refusal.FAULTED and group.faults.get(name) else ""
-        found[name] = TEXT[why] + detail
+        found[name] = TEXT[why] + detail if why is not Refusal.REQUIREMENT else refusal_text(view, group, name, why)
     return found
 
 

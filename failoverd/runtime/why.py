@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from failoverd.config.durations import format_duration
-from failoverd.domain.eligibility import TEXT, Refusal, refusal
+from failoverd.domain.eligibility import TEXT, Refusal, refusal, refusal_text
 from failoverd.domain.holds import Subject, way_out
 from failoverd.domain.machine import waiting_for
 from failoverd.domain.model import ComponentState, GroupState
@@ -31,6 +31,7 @@ CAUSES: dict[Cause, str] = {
     Cause.SHUTDOWN: "the daemon that had it was stopped",
     Cause.DRAIN: "the node that had it was drained",
     Cause.FAILBACK: "it prefers this node, and this node had been well for long enough",
+    Cause.REQUIRED: "a group that it requires was moved",
     Cause.RELEASED: "it was released elsewhere",
 }
 
@@ -180,8 +181,12 @@ def _nodes(node: Node, view: View, group: GroupView) -> Iterator[Sentence]:
         if why is None:
             yield Sentence("node", f"{other} could take it.", other)
         else:
-            text = f"{other} cannot take it: it {TEXT[why]}{_more(node, view, name, other, why)}."
+            text = f"{other} cannot take it: it {_told(view, group, other, why)}{_more(node, view, name, other, why)}."
             yield Sentence("node", text, other)
+
+
+def _told(view: View, group: GroupView, other: str, why: Refusal) -> str:
+    return refusal_text(view, group, other, why) if why is Refusal.REQUIREMENT else TEXT[why]
 
 
 def _more(node: Node, view: View, name: str, other: str, why: Refusal) -> str:

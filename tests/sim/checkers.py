@@ -10,6 +10,7 @@ from typing import Any
 from failoverd.domain.model import Action
 from failoverd.ports import Delete, Put
 from tests.sim.components import Part, Site, Told
+from tests.sim.related import Related
 from tests.sim.store import SimStore
 from tests.sim.world import World
 
@@ -43,6 +44,7 @@ class Checkers:
     world: World
     site: Site
     store: SimStore
+    related: Related
     excused: Callable[[str], bool]
     """Whether a node's daemon cannot be expected to act (dead, or stood still): then its guard does."""
     tenures: dict[str, Tenure] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Checkers:
         self.site.on_begin = self.began
         self.store.on_commit = self.committed
         self.store.on_told = self.told
+        self.related.frozen = self.known_freezes
 
     _freezes: dict[str, dict[str, tuple[int, bool]]] = field(default_factory=dict)
     """By node: what the coordinator has told its present daemon of freezes, with the revision."""
@@ -78,10 +81,13 @@ class Checkers:
             if known.get(key, (0, False))[0] < revision:
                 known[key] = revision, there
 
-    def _frozen(self, part: Part, action: Action) -> None:
+    def known_freezes(self, part: Part) -> list[str]:
         known = self._freezes.get(part.node, {})
         keys = ("freeze/all/all", f"freeze/group/{part.group}", f"freeze/node/{part.node}")
-        if found := [key for key in keys if known.get(key, (0, False))[1]]:
+        return [key for key in keys if known.get(key, (0, False))[1]]
+
+    def _frozen(self, part: Part, action: Action) -> None:
+        if found := self.known_freezes(part):
             self.world.broken(FROZEN, f"{action} of {part.key} begins, and {part.node} knows of {', '.join(found)}")
 
     def _heeds_holds(self, by: str, group: str, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
@@ -122,11 +128,13 @@ class Checkers:
         placement = self.record(f"placement/{part.group}")
         if placement is None or part.node not in placement["holders"]:
             self.world.broken(HOLDERS, f"online of {part.key}, which is no holder: {placement}")
+        self.related.online(part)
 
     def _offline(self, part: Part) -> None:
         above = [p for p in self.site.of_group(part.node, part.group) if part.name in p.depends_on]
         if present := [p.name for p in above if p.told is not Told.ABSENT]:
             self.world.broken(GATES, f"offline of {part.key} although {', '.join(present)} is not absent there")
+        self.related.offline(part)
 
     def _clean(self, part: Part) -> None:
         expired = self.world.now >= self.tenure(part.node).usable_until

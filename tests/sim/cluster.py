@@ -17,6 +17,7 @@ from tests.sim.guard import MachineGuard
 from tests.sim.loop import NodeClock
 from tests.sim.network import Network
 from tests.sim.promises import Promises
+from tests.sim.related import LATE_S, Related
 from tests.sim.scenario import Happening, Scenario
 from tests.sim.store import Coordination
 from tests.sim.world import World
@@ -53,7 +54,8 @@ class Cluster:
         self.groups = {name: dict(scenario.groups) for name in scenario.nodes}
         """The configuration on each node."""
         self.daemons: dict[str, Daemon] = {}
-        self.checkers = Checkers(world, self.site, self.coordination.store, self._excused)
+        self.related = Related(world, self.site, scenario.groups, late_s=LATE_S * max(1.0, scenario.scale))
+        self.checkers = Checkers(world, self.site, self.coordination.store, self.related, self._excused)
         self.promises = Promises(
             self.checkers,
             scenario.nodes,

@@ -4,6 +4,7 @@ the world, a function here (or in a module of its own) that puts it into a timel
 Durations are as meant for a lease of three seconds; ``m.between``, ``m.while_s`` and ``m.scale`` stretch them.
 """
 
+from tests.sim.related import with_requirements
 from tests.sim.scenario import Scenario
 from tests.sim.seeds import Kind, Maker
 
@@ -251,4 +252,4 @@ KINDS: tuple[Kind, ...] = (
 
 
 def scenario_of(seed: int) -> Scenario:
-    return Maker(seed, KINDS).make()
+    return with_requirements(Maker(seed, KINDS).make())

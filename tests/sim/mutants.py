@@ -30,6 +30,24 @@ class Mutation:
 
 MUTATIONS = (
     Mutation(
+        "online without what the group requires",
+        "domain/machine.py",
+        "s.dependencies_online and s.requirements_met and ",
+        "s.dependencies_online and ",
+    ),
+    Mutation(
+        "a group is taken from beneath another",
+        "runtime/board.py",
+        "if above else self.bond.unneeded",
+        "if above else True",
+    ),
+    Mutation(
+        "nothing follows what it requires",
+        "runtime/bonds.py",
+        "sustained = all(may_stay",
+        "sustained = True or all(may_stay",
+    ),
+    Mutation(
         "online without asking the other holders",
         "runtime/board.py",
         "return all(self._released_by(holder, name) for holder in placement.others(self.authority.me))",

@@ -111,8 +111,14 @@ class _Judge:
         store = cluster.coordination.store
         found += [f"there still is {each.key}" for p in ("freeze/", "drain/") for each in store.list(p).entries]
         found += [f"{n} is not ready" for n, d in cluster.daemons.items() if not d.node.authority.ready]
+        placements = {group: cluster.checkers.record(f"placement/{group}") for group in cluster.scenario.groups}
         for group in cluster.scenario.groups:
-            found += self._faults_of(group, cluster.checkers)
+            faults = self._faults_of(group, cluster.checkers)
+            excuse = cluster.related.excuse(group, placements, frozenset(self.resigned)) if faults else ""
+            if excuse:
+                self.resigned[group] = f"{group}: {excuse}"
+                faults = [each for each in faults if "is online, though" in each]
+            found += faults
         return found
 
     def _faults_of(self, group: str, checked: Checkers) -> list[str]:

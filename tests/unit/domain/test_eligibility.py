@@ -54,7 +54,8 @@ def test_a_node_that_the_configuration_does_not_have_was_never_seen() -> None:
 
 
 def test_every_refusal_is_tested_and_has_words() -> None:
-    assert set(CASES) | {Refusal.FAULTED} == set(Refusal) == set(TEXT)
+    elsewhere = {Refusal.FAULTED, Refusal.REQUIREMENT}  # the latter in test_requires
+    assert set(CASES) | elsewhere == set(Refusal) == set(TEXT)
 
 
 def test_our_own_lease_and_configuration_are_not_judged_as_a_peers() -> None:
@@ -82,6 +83,6 @@ def test_refusals_are_of_the_groups_own_nodes_in_their_order() -> None:
 
 def test_the_explanation_is_one_line_with_the_fault_itself() -> None:
     seen = group_view(faults={"b": "disk full"})
-    text = explain(seen, {"b": Refusal.FAULTED, "c": Refusal.LEFT})
+    text = explain(view("a", seen), seen, {"b": Refusal.FAULTED, "c": Refusal.LEFT})
     assert text == "b had a fault in this group (disk full); c was stopped"
-    assert explain(seen, {}) == "the group has no other node"
+    assert explain(view("a", seen), seen, {}) == "the group has no other node"

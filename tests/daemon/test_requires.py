@@ -1,0 +1,42 @@
+"""Groups that require groups, with real daemons and real commands."""
+
+import pytest
+
+from tests.daemon.support import command, daemons, log, one, record, settled, touch
+
+pytestmark = pytest.mark.processes
+
+
+def test_two_groups_move_as_one_and_neither_is_torn_from_the_other() -> None:
+    need = [{"group": "db", "where": "same_node"}]
+    with daemons(
+        lambda root: {
+            "shop": one({"web": touch(root, "web")}, requires=need),
+            "db": one({"disk": touch(root, "disk"), "base": touch(root, "base", depends_on=["disk"])}),
+        }
+    ) as cluster:
+        settled(cluster, "a", "db")
+        settled(cluster, "a", "shop")
+        a = cluster["a"]
+        assert record(cluster.root) == ["a online disk", "a online base", "a online web"]
+
+        refused = command(a, "switch", "shop", "--to", "b")
+        assert refused.returncode == 1
+        assert "failoverd switch db --to b" in refused.stderr
+        beneath = command(a, "offline", "db")
+        assert beneath.returncode == 1
+        assert "--with-dependents" in beneath.stderr
+
+        assert command(a, "switch", "db", "--to", "b").returncode == 0
+        settled(cluster, "b", "shop")
+        order = record(cluster.root)[3:]
+        assert order == [f"a offline {name}" for name in ("web", "base", "disk")] + [
+            f"b online {name}" for name in ("disk", "base", "web")
+        ]
+        assert "a group that it requires was moved" in command(a, "why", "shop").stdout
+        assert "needs: db on the same node" in command(a, "status", "shop").stdout
+
+        assert command(a, "offline", "db", "--with-dependents").returncode == 0
+        assert record(cluster.root)[9:] == [f"b offline {name}" for name in ("web", "base", "disk")]
+        assert command(a, "online", "shop").returncode == 1
+        assert not log(a, "daemon.internal_error")
