@@ -245,7 +245,7 @@ class Board:
 
     def dependents_absent(self, name: str) -> bool:
         above = self._neighbours(name, self._order.dependents)
-        return all(self.locals[u].absent for u in above) if above else self.bond.unneeded
+        return self.bond.unneeded and all(self.locals[u].absent for u in above)
 
     def _dependencies_online(self, name: str) -> bool:
         return all(self._is_online(d) for d in self._neighbours(name, self._order.depends_on))

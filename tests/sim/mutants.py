@@ -38,8 +38,8 @@ MUTATIONS = (
     Mutation(
         "a group is taken from beneath another",
         "runtime/board.py",
-        "if above else self.bond.unneeded",
-        "if above else True",
+        "return self.bond.unneeded and all(",
+        "return all(",
     ),
     Mutation(
         "nothing follows what it requires",
