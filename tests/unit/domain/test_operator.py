@@ -105,6 +105,8 @@ def test_every_denial_is_tested() -> None:
         Denial.REFUSED_TARGET,
         Denial.FROZEN,  # in test_holds
         Denial.NOT_OFF,  # in test_confirm_off
+        Denial.REQUIRED,  # in test_requires, as the next
+        Denial.LACKS,
     }
 
 
