@@ -88,7 +88,7 @@ class Launcher:
         self._dup2.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_int]
         self._attr = ctypes.create_string_buffer(_ATTR_BYTES)
         self._null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-        self._nursery = Nursery()
+        self._nursery = Nursery(go_before_commands)
         signals = ctypes.create_string_buffer(_ATTR_BYTES)
         _check(libc.posix_spawnattr_init(self._attr))
         libc.sigemptyset(signals)

@@ -17,7 +17,7 @@ import resource
 import signal
 import socket
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 from failoverd.kernel import cgroups
@@ -61,7 +61,9 @@ class CannotEnter(OSError):  # noqa: N818 (what is the case)
 class Nursery:
     """The helper's side; its threads share one. The process ends when this is closed, or the helper ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, settle_in: Callable[[], None]) -> None:
+        """``settle_in``: what the process does first."""
+        self._settle_in = settle_in
         self._lock = threading.Lock()
         self._link: socket.socket | None = None
 
@@ -98,7 +100,7 @@ class Nursery:
         with self._lock:
             for attempt in (1, 2):
                 if self._link is None:
-                    self._link = _fork()
+                    self._link = _fork(self._settle_in)
                 try:
                     socket.send_fds(self._link, [packet], descriptors)
                 except (BrokenPipeError, ConnectionError):  # it was killed: it is started again
@@ -137,13 +139,14 @@ def _answer(said: int) -> int:
 # --- in the process itself ------------------------------------------------------------------------------------------
 
 
-def _fork() -> socket.socket:
+def _fork(settle_in: Callable[[], None]) -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in (ours, theirs):
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _PACKET_MAX)
     pid = os.fork()
     if pid == 0:
         try:
+            settle_in()
             _serve(theirs)
         finally:
             os._exit(1)

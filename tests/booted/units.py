@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -222,16 +222,17 @@ async def a_last_will_needs_no_daemon() -> None:
     assert await seen(agent) is Presence.OFFLINE
 
 
-CASES = {
-    name: case
-    for name, case in list(globals().items())
-    if inspect.iscoroutinefunction(case) and name not in {"seen", "good", "told"}
-}
+def cases(names: Mapping[str, Any], *helpers: str) -> dict[str, Callable[[], Awaitable[None]]]:
+    """The coroutine functions of a module."""
+    return {name: case for name, case in names.items() if inspect.iscoroutinefunction(case) and name not in helpers}
 
 
-async def every() -> dict[str, str]:
+CASES = cases(dict(globals()), "seen", "good", "told")
+
+
+async def every(wanted: Mapping[str, Callable[[], Awaitable[None]]]) -> dict[str, str]:
     found = {}
-    for name, case in CASES.items():
+    for name, case in wanted.items():
         try:
             with anyio.fail_after(30):
                 await case()
@@ -242,4 +243,4 @@ async def every() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    json.dump(anyio.run(every, backend_options={"use_uvloop": True}), sys.stdout)
+    json.dump(anyio.run(every, CASES, backend_options={"use_uvloop": True}), sys.stdout)

@@ -38,13 +38,16 @@ class Machine:
     """The directory in which control groups of our own can be made."""
     slices: tuple[str, ...] = ()
     """Where the control groups of systemd's units are."""
+    root: bool = False
+    """We are root: what it lacks, it lacks for everybody."""
 
     @classmethod
     def here(cls) -> Self:
         """Reads /proc alone. What cannot be found out is not there."""
         trees = hierarchies(_read("/proc/self/mountinfo"))
-        systemd = BOOTED.is_dir() and _BUS.exists() and os.geteuid() == 0
-        return cls(systemd, _home(trees), _slices(trees, _read("/proc/1/cgroup")))
+        root = os.geteuid() == 0
+        systemd = root and BOOTED.is_dir() and _BUS.exists()
+        return cls(systemd, _home(trees), _slices(trees, _read("/proc/1/cgroup")), root)
 
     def form(self, wanted: str) -> Form:
         """What ``contain`` comes to here: what was asked for by its name is taken at its word."""

@@ -62,6 +62,12 @@ def _misplaced(params: ProcessParams, machine: Machine) -> Iterator[tuple[tuple[
     form = machine.form(params.contain)
     if lacks := machine.lacks(form):
         yield ("contain",), f"it cannot be brought online here: {lacks}"
+    elif machine.root and params.contain == "auto" and form is Form.SESSION:
+        lacks = machine.lacks(Form.CGROUP)
+        yield (
+            ("type",),
+            f"it is kept together by its session alone here ('contain: session' says that it may be): {lacks}",
+        )
     elif form is not Form.UNIT and params.output == JOURNAL:
         yield ("output",), f"its output is discarded here: only a unit of systemd has the journal, and it is a {form}"
 

@@ -34,12 +34,10 @@ class Whole:
 
     def grouped(self) -> list[Member]:
         """In its control groups alone: a few files read, whose answers wait for nobody. Raises OSError."""
-        found: list[Member] = []
-        for directory in self._directories:
-            if cgroups.busy(directory):
-                there = [procfs.stat(pid) for pid in cgroups.pids(directory) if pid > 0]
-                found += [Member(one, "") for one in there if one is not None and one.alive] or [_UNSEEN]
-        return found
+        busy = [directory for directory in self._directories if cgroups.busy(directory)]
+        pids = sorted({pid for directory in busy for pid in cgroups.pids(directory) if pid > 0})
+        there = [one for one in map(procfs.stat, pids) if one is not None and one.alive]
+        return [Member(one, "") for one in there] if there or not busy else [_UNSEEN]
 
     async def kill_groups(self) -> None:
         """Once. Raises OSError."""

@@ -268,6 +268,12 @@ def test_what_cannot_be_had_here_is_said_by_check() -> None:
         return list(Here(home).warnings(ProcessParams.model_validate({"command": ["/bin/true"], **keys})))
 
     assert said(None) == said("/cg") == []
+    bare = Here(None)
+    bare.machine = replace(machine(None), root=True)
+    ((place, text),) = bare.warnings(ProcessParams(command=["/bin/true"]))
+    assert place == ("type",)
+    assert text.startswith("it is kept together by its session alone here")
+    assert not list(bare.warnings(ProcessParams(command=["/bin/true"], contain="session")))
     ((place, text),) = said("/cg", contain="unit")
     assert place == ("contain",)
     assert text.startswith("it cannot be brought online here: systemd does not run on this machine")
