@@ -56,8 +56,8 @@ MUTATIONS = (
     Mutation(
         "a release of another generation counts",
         "runtime/board.py",
-        "said is None or self.placement is None or said.generation != self.placement.generation",
-        "said is None or self.placement is None",
+        "said.generation != self.placement.generation:\n            return False\n        return said.mark(name)",
+        "False:\n            return False\n        return said.mark(name)",
     ),
     Mutation(
         "unknown counts as absent",
