@@ -198,8 +198,9 @@ async def a_last_will_empties_it_without_the_daemon() -> None:
 
 
 async def without_the_bus_it_is_ended_but_not_started() -> None:
-    agent = make()
-    await up(agent)
+    await up(make())
+    agent = make()  # the next daemon has found it, and systemd is gone before it has asked
+    assert await seen(agent) is Presence.ONLINE
     systemctl("stop", "dbus.socket", "dbus.service")
     try:
         await down(agent)

@@ -111,6 +111,7 @@ class ProcessAgent:
                 note = str(error)
         if self._identity is not None and self._identity.alive:
             self._absent = False
+            self._starter.runs()
             return _Found(self._identity)
         if trust_absence and self._absent and not self._whole.grouped():
             return _Found(None)

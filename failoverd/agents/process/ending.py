@@ -44,7 +44,8 @@ class Ending:
         the deadline."""
         while not self._over and await self._look():
             self.forced = True
-            await self._whole.kill_groups()
+            with contextlib.suppress(OSError):  # then one by one
+                await self._whole.kill_groups()
             if self._session is not None and any(one.stat.pgid == self._session.pid for one in self.left):
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(self._session.pid, signal.SIGKILL)

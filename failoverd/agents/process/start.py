@@ -17,6 +17,9 @@ class Starter(Protocol):
         """Why it may yet start without our doing, by an earlier ``start`` of whatever daemon; empty where it cannot.
         ``cancel``: see to it that it does not; ask again until it is empty."""
 
+    def runs(self) -> None:
+        """It was seen to run: so no earlier ``start`` is under way any more."""
+
 
 class DirectStart:
     """By the spawner: what it has begun when it is lost is found by its mark and control group."""
@@ -35,6 +38,9 @@ class DirectStart:
         del cancel
         return ""
 
+    def runs(self) -> None:
+        """Nothing to remember."""
+
 
 class NoStart:
     """What was asked for by its name cannot be had here."""
@@ -48,3 +54,6 @@ class NoStart:
     async def under_way(self, *, cancel: bool) -> str:
         del cancel
         return ""
+
+    def runs(self) -> None:
+        """Nothing to remember."""

@@ -49,10 +49,10 @@ class ProcessType:
         place = Place.of(host, self.machine)
         form = self.machine.form(own.contain)
         starter: Starter
-        if form is Form.UNIT:
+        if lacks := self.machine.lacks(form):
+            starter = NoStart(lacks)
+        elif form is Form.UNIT:
             starter = UnitStart(self._manager, place.unit, own, f"{host.group}/{host.component} of failoverd")
-        elif form is Form.CGROUP and place.own is None:
-            starter = NoStart(self.machine.lacks(form))
         else:
             starter = DirectStart(host.spawner, own, place.own if form is Form.CGROUP else None)
         return ProcessAgent(own, host, self._census, place, starter)

@@ -6,7 +6,8 @@ and killed directly. So its end waits for no bus, and the guard needs none. syst
 
 import contextlib
 import shutil
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import anyio
 from anyio import to_thread
@@ -14,7 +15,8 @@ from anyio import to_thread
 from failoverd import procfs
 from failoverd.agents.commands import DEFAULT_PATH
 from failoverd.agents.process.params import JOURNAL, ProcessParams
-from failoverd.agents.systemd.manager import Manager, NoAnswer, Refusal
+from failoverd.agents.systemd.manager import MANAGER, PATH, NoAnswer, Refusal
+from failoverd.agents.systemd.state import UnitState
 from failoverd.errors import SpawnerLost, SpawnFailed
 from failoverd.ports import Detached, RunRequest
 
@@ -31,10 +33,29 @@ Property = tuple[str, str, Any]
 """Name, D-Bus signature, value."""
 
 
+class Systemd(Protocol):
+    """What is asked of systemd (``agents.systemd.manager.Manager``). All coroutines raise NoAnswer, ``call`` Refusal
+    too."""
+
+    async def connect(self) -> None: ...
+
+    async def call(
+        self, member: str, signature: str = "", body: Sequence[Any] = (), *, path: str = PATH, interface: str = MANAGER
+    ) -> list[Any]: ...
+
+    async def state(self, unit: str) -> UnitState: ...
+
+    async def own_unit(self) -> str: ...
+
+    def news(self) -> anyio.Event: ...
+
+    def ended(self, job: str) -> str | None: ...
+
+
 class UnitStart:
     """``start.Starter``."""
 
-    def __init__(self, manager: Manager, unit: str, params: ProcessParams, description: str) -> None:
+    def __init__(self, manager: Systemd, unit: str, params: ProcessParams, description: str) -> None:
         self._manager = manager
         self._unit = unit
         self._params = params
@@ -73,6 +94,9 @@ class UnitStart:
         except NoAnswer as error:
             return f"systemd may be about to start it: {error}"
         return f"{self._unit} is {state}"
+
+    def runs(self) -> None:
+        self._doubtful = False
 
     async def _begin(self, properties: list[Property]) -> str:
         """The job. A unit of that name that has ended is out of the way in a moment."""

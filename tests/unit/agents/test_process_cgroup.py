@@ -284,9 +284,12 @@ def test_what_cannot_be_had_here_is_said_by_check() -> None:
 
 async def test_what_cannot_be_had_here_is_not_done_otherwise(tmp_path: Path) -> None:
     spawner = FakeSpawner()
-    result = await make(tmp_path, spawner, None, ["sleep", "60"], contain="cgroup").online(call(ONLINE))
-    assert result.outcome is Outcome.UNAVAILABLE
-    assert "no tree of control groups" in result.detail
+    for kind, lacks in (("cgroup", "no tree of control groups"), ("unit", "systemd does not run")):
+        agent = make(tmp_path, spawner, None, ["sleep", "60"], contain=kind)
+        result = await agent.online(call(ONLINE))
+        assert result.outcome is Outcome.UNAVAILABLE
+        assert lacks in result.detail
+        assert await presence(agent) is Presence.OFFLINE, "which is certain"
     assert spawner.requests == []
 
 
