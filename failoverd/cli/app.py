@@ -70,11 +70,16 @@ def run(*, config: Config = DEFAULT_CONFIG) -> int:
 
 @app.command()
 @guarded
-def check(*, config: Config = DEFAULT_CONFIG, as_json: AsJson = False) -> int:
+def check(
+    *,
+    fencing: Annotated[bool, typer.Option("--fencing", help="And ask every fence device how it is.")] = False,
+    config: Config = DEFAULT_CONFIG,
+    as_json: AsJson = False,
+) -> int:
     """Read the configuration and print every fault. Changes nothing."""
     from failoverd.cli.local import check as check_file
 
-    return check_file(config, as_json=as_json)
+    return check_file(config, as_json=as_json, fencing=fencing)
 
 
 @app.command()

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from failoverd.agents.registry import agent_types
-from failoverd.cli.guard import DONE, USAGE
+from failoverd.cli.fence_check import fencing_document, print_fencing, works
+from failoverd.cli.guard import DONE, FAILED, USAGE
 from failoverd.cli.output import print_json, print_line
 from failoverd.config.fault import Fault
 from failoverd.config.reader import check as check_config
@@ -14,10 +15,12 @@ from failoverd.config.schema import schema as config_schema
 from failoverd.fencing.metadata import inspect
 
 
-def check(config: Path, *, as_json: bool) -> int:
+def check(config: Path, *, as_json: bool, fencing: bool = False) -> int:
     report = check_config(config, agent_types(), closely=True, inspect=inspect)
+    tried = fencing_document(report.config) if fencing and report.config is not None else None
     if as_json:
-        print_json({"version": 1, "faults": _places(report.faults), "warnings": _places(report.warnings)})
+        more = {} if tried is None else {"fencing": tried}
+        print_json({"version": 1, "faults": _places(report.faults), "warnings": _places(report.warnings), **more})
     else:
         for fault in report.faults:
             print(fault, file=sys.stderr)  # noqa: T201 (the command line's own voice)
@@ -25,7 +28,11 @@ def check(config: Path, *, as_json: bool) -> int:
             print(f"{warning} (warning)", file=sys.stderr)  # noqa: T201 (likewise)
         if not report.faults:
             print_line(f"{config}: valid")
-    return USAGE if report.faults else DONE
+        if tried is not None:
+            print_fencing(tried)
+    if report.faults:
+        return USAGE
+    return DONE if tried is None or works(tried) else FAILED
 
 
 def schema() -> int:

@@ -1,5 +1,6 @@
 """Real daemons with real fence agents: processes that switch off the nodes of a trial."""
 
+import json
 import os
 import signal
 import sqlite3
@@ -221,3 +222,22 @@ def _hold_up(cluster: LocalCluster, seconds: float) -> None:
         time.sleep(seconds)
         database.execute("ROLLBACK")
     database.close()
+
+
+def test_the_devices_are_asked_from_a_node_and_nothing_is_switched() -> None:
+    with fenced("fence_good", "fence_bad") as cluster:
+        mood(cluster, "fence_bad", "fail")
+        found = command(cluster["a"], "check", "--fencing", "--json")
+        assert found.returncode == 1, found.stderr
+        document = json.loads(found.stdout)["fencing"]
+        assert (document["a"]["tried"], document["a"]["levels"]) == (False, [])
+        good, bad = document["b"]["levels"]
+        assert (good["works"], good["devices"][0]["answer"]) == (True, "the machine is on")
+        assert not bad["works"]
+        shown = command(cluster["a"], "check", "--fencing")
+        assert "b: level 1 works" in shown.stdout
+        assert "b: level 2 DOES NOT WORK" in shown.stdout
+        assert SECRET not in shown.stdout + shown.stderr + found.stdout
+        mood(cluster, "fence_bad", "")
+        assert command(cluster["a"], "check", "--fencing").returncode == 0
+        assert not shots(cluster)
