@@ -13,7 +13,8 @@ install -d -o postgres -g postgres -m 700 "$1/data"
 as_postgres() {{ setpriv --reuid=postgres --regid=postgres --init-groups env PATH={POSTGRES}:$PATH "$@"; }}
 as_postgres initdb -D "$1/data" --auth-local=peer --auth-host=scram-sha-256 --no-sync -E UTF8 --locale=C >/dev/null
 sed -i '1i local shop shop scram-sha-256' "$1/data/pg_hba.conf"
-echo "max_wal_size = 128MB" >>"$1/data/postgresql.conf"
+# A small disk; and what nobody waits for is written late, to be lost for sure.
+printf '%s\\n' "max_wal_size = 128MB" "wal_writer_delay = 2s" >>"$1/data/postgresql.conf"
 single() {{ as_postgres postgres --single -D "$1/data" "$2" >/dev/null; }}
 printf '%s\\n' "create role shop login password 'secret'" "create database shop owner shop" | single "$1" postgres
 echo "create table entries (number bigint, value text, node text); alter table entries owner to shop" | single "$1" shop
