@@ -7,8 +7,8 @@ for a lock of that process, and one that hangs in the kernel must hang nobody bu
 import contextlib
 import os
 import signal
-import socket
 import time
+from typing import Protocol
 
 from failoverd import procfs
 from failoverd.guard.protocol import Key, Message, encode
@@ -28,6 +28,13 @@ def kill_known(marks: dict[Key, Message]) -> None:
                 os.killpg(pid, signal.SIGKILL)
 
 
+class Report(Protocol):
+    """Where it tells what it finds: a socket that does not block."""
+
+    def send(self, data: bytes, /) -> int:
+        """Raises BlockingIOError."""
+
+
 class Sweep:
     def __init__(self, marks: dict[Key, Message]) -> None:
         self._keys = list(marks)
@@ -43,7 +50,7 @@ class Sweep:
                 self._sessions[int(marks[key]["pid"])] = index
         self._cgroups = {index: list(marks[key].get("cgroups", ())) for index, key in enumerate(self._keys)}
 
-    def run(self, report: socket.socket) -> None:
+    def run(self, report: Report) -> None:
         """Until nothing is left; each walk tells what was there: ``{"left": [[group, component, pids], …]}``."""
         while True:
             left = self.walk()

@@ -282,9 +282,7 @@ def components(directory: Path, seconds: float = 0.02) -> dict[str, Any]:
     }
     beat = ["/bin/bash", str(HERE / "beat.sh"), str(directory)]
     return made | {
-        # Without control groups: these hosts share one machine's, and a host whose power is cut does not lose its own.
-        name: {"type": "process", "contain": "session", "command": beat, "depends_on": list(needs)}
-        for name, needs in PROCESSES.items()
+        name: {"type": "process", "command": beat, "depends_on": list(needs)} for name, needs in PROCESSES.items()
     }
 
 

@@ -7,13 +7,14 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from failoverd import procfs
+from failoverd.kernel import cgroups
 from tests.hosts.commands import LabFailed
 from tests.hosts.network import Network
 from tests.hosts.storage import lose_what_is_not_written, wait_released
@@ -156,6 +157,7 @@ class Host:
         """From one moment to the next nothing of it is heard and nothing runs; what was not on its disk is lost.
         Returns when that began (CLOCK_BOOTTIME, before anything was done). From any thread, and for any state."""
         with self._lock:
+            groups = control_groups(self.pids()) if self.init is not None else set()
             at = boottime()
             if self.init is None or self.shell is None:
                 return at
@@ -164,6 +166,8 @@ class Host:
             self.init.kill()  # its namespace's processes are dead once it is
             self.shell.wait(DEAD_TIMEOUT_S)
             wait_released(disks, DEAD_TIMEOUT_S)
+            for group in groups:
+                cgroups.remove(group)
             self.init = self.shell = None
             self._to_remove = True
             return at
@@ -256,6 +260,18 @@ class Host:
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ} | dict(more or {})
+
+
+def control_groups(pids: Iterable[int]) -> set[str]:
+    """The directories of those that failoverd has made for them: a machine loses them with its power."""
+    trees = cgroups.hierarchies(Path("/proc/self/mountinfo").read_text())
+    found: set[str] = set()
+    for pid in pids:
+        with suppress(OSError):
+            said = Path(f"/proc/{pid}/cgroup").read_text()
+            names = {tree: cgroups.group_of(said, tree) or "" for tree in trees}
+            found |= {tree.place(name) or "" for tree, name in names.items() if name.startswith("/failoverd-")}
+    return found - {""}
 
 
 def inner_pid(pid: int) -> int | None:
