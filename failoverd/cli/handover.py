@@ -72,4 +72,16 @@ def _ended(command: str, group: str, document: Mapping[str, Any], *, wait: bool,
     if not quiet:
         text = f"{group}: {outcome(document)}" if wait else f"{group}: {command} accepted"
         print(text)  # noqa: T201 (the command's own output)
-    return DONE
+    return _ended_along(document.get("dependents") or {}, quiet=quiet)
+
+
+def _ended_along(dependents: Mapping[str, Mapping[str, Any]], *, quiet: bool) -> int:
+    """Of the groups that went with it."""
+    status = DONE
+    for name, each in dependents.items():
+        if each.get("state") in {"blocked", "failed"}:
+            say(f"{name}, which went with it, is {each['state']}: {each.get('reason') or 'no reason given'}")
+            status = FAILED
+        elif not quiet:
+            print(f"{name}: went with it")  # noqa: T201 (likewise)
+    return status

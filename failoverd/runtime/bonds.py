@@ -32,16 +32,18 @@ class Bonds:
         self.rebuild()
 
     def rebuild(self) -> None:
-        """The configuration is another."""
+        """The configuration is another. What it opens is woken by whoever has changed it."""
         found: dict[str, list[tuple[str, Requirement]]] = {}
         for name, runner in self._node.groups.items():
             for need in runner.board.group.requires:
                 found.setdefault(need.group, []).append((name, need))
         self._above = {name: tuple(above) for name, above in found.items()}
         for name, runner in self._node.groups.items():
-            runner.board.bond.tied = any(self._is_tied(need) for need in runner.board.group.requires)
-            if name not in self._above:
-                runner.board.bond.unneeded = True
+            bond, requires = runner.board.bond, runner.board.group.requires
+            bond.tied = any(self._is_tied(need) for need in requires)
+            bond.unneeded = bond.unneeded or name not in self._above
+            if not requires:
+                bond.met = bond.sustained = True
         self.look()
 
     def _is_tied(self, need: Requirement) -> bool:
@@ -52,6 +54,8 @@ class Bonds:
 
     def look(self) -> None:
         """At all of them."""
+        if not self._above:
+            return
         for name, runner in list(self._node.groups.items()):
             if runner.board.group.requires:
                 self._look_down(name)
@@ -82,7 +86,7 @@ class Bonds:
 
     def _changed(self, name: str, pressing: bool) -> None:
         del pressing
-        if name not in self._node.groups:
+        if not self._above or name not in self._node.groups:
             return
         for above, _ in self._above.get(name, ()):
             self._look_down(above)

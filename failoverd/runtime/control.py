@@ -13,6 +13,7 @@ from failoverd.log.catalogue import Event
 from failoverd.log.ring import EventRing
 from failoverd.ports import Caller, Emit
 from failoverd.runtime.confirm_off import confirm_off
+from failoverd.runtime.dependents import brought_along
 from failoverd.runtime.handovers import Handover, HandoverBook
 from failoverd.runtime.node import Node
 from failoverd.runtime.operations import OPERATIONS, Operations
@@ -170,7 +171,9 @@ class Control:
             return await self._node.handover_document(name, mine)
         try:
             with anyio.fail_after(timeout_s):
-                return await self._follow(book, mine, emit, updates=bool(params.get("updates", True)))
+                document = await self._follow(book, mine, emit, updates=bool(params.get("updates", True)))
+                along = await brought_along(self._node, name, mine)
+                return document | ({"dependents": along} if along else {})
         except TimeoutError:
             raise TimeoutError(f"{name} is not through after {timeout_s:g}s; it goes on") from None
 

@@ -27,7 +27,9 @@ def test_two_groups_move_as_one_and_neither_is_torn_from_the_other() -> None:
         assert beneath.returncode == 1
         assert "--with-dependents" in beneath.stderr
 
-        assert command(a, "switch", "db", "--to", "b").returncode == 0
+        switched = command(a, "switch", "db", "--to", "b")
+        assert (switched.returncode, switched.stderr) == (0, "")
+        assert "shop: went with it" in switched.stdout
         settled(cluster, "b", "shop")
         order = record(cluster.root)[3:]
         assert order == [f"a offline {name}" for name in ("web", "base", "disk")] + [

@@ -1,5 +1,7 @@
 """Groups that require groups, at work: the agents' own record of what began when."""
 
+from dataclasses import replace
+
 import pytest
 
 from failoverd.domain.model import Action, Group, HandoverMode, OnFault, RequiredFault, Requirement, Where
@@ -66,6 +68,17 @@ async def test_a_switch_moves_both_in_one_pipeline(virtual_clock: VirtualClock) 
         assert 0 <= begins(world, "app", "b", on) - ends(world, "db", "b", on) < HOP_S
         assert c.placed("shop").cause is Cause.REQUIRED
         assert c.clock.now() - began < 8.0 + 5 * HOP_S
+
+
+@virtual
+async def test_a_command_waits_for_the_groups_that_it_takes_along(virtual_clock: VirtualClock) -> None:
+    async with cluster(virtual_clock, shop(), BASE) as c:
+        await whole(c, "a", "a")
+        c.world.behaviour("b", "web").takes_s[Action.ONLINE] = 5.0
+        document = await c.switch("b", group="base", wait=True)
+        assert document["dependents"] == {"shop": {"state": "done", "reason": ""}}
+        assert c.world.one("web", "b", Action.ONLINE).ok
+        assert (document["target"], document["state"]) == ("b", "done")
 
 
 @virtual
@@ -194,3 +207,20 @@ async def test_a_frozen_group_holds_nothing_up_but_is_not_left_by_command(virtua
         c.world.put("a", "disk", there=False)
         await c.until(lambda: len(c.world.of("db", "a", Action.ONLINE)) == 1)
         assert not c.world.of("web")
+
+
+@virtual
+async def test_what_is_not_required_any_more_is_not_waited_for(virtual_clock: VirtualClock) -> None:
+    async with cluster(virtual_clock, shop(), BASE) as c:
+        await whole(c, "a", "a")
+        c.world.behaviour("a", "disk").takes_s[Action.ONLINE] = 50.0
+        c.world.put("a", "disk", there=False)
+        await c.until(lambda: not c.world.there("a", "web"))
+        await c.sleep(1.0)
+        assert not c.world.there("a", "web")
+        for node in c.daemons.values():
+            node.node.groups["shop"].reconfigure(replace(shop(), requires=()))
+            node.node.bonds.rebuild()
+            node.node.wake_everything()
+        await c.until(lambda: c.world.there("a", "web"), 5.0)
+        assert not c["a"].groups["base"].board.all_online
