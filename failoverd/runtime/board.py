@@ -398,7 +398,8 @@ class Board:
         """An operation is over, whatever came of it."""
         self.locals[name].busy = False
         self._busy -= 1
-        self._notify()
+        if not self._busy:  # what it did was told; that nothing is under way any more is all that is new
+            self._notify()
 
     def held_down_changed(self) -> None:
         """What may not be wanted is something else now."""

@@ -43,7 +43,9 @@ BACKSTOP_S = 30.0
 """Beyond its time-out, how long an agent may take to end its command before we stop waiting for it."""
 RETRY_S = 2.0
 """Between two attempts to learn, or to force, what could not be learned or forced."""
-FORCE_RETRY_S = 0.2
+FORCE_RETRY_S, FORCE_RETRY_MAX_S = 0.05, 0.2
+"""Self-stop has little time: it tries again soon, and each time a little later."""
+GUARD_RETRY_S = 0.2
 WITHOUT_TURN = frozenset({Action.PROBE, Action.CLEAN})
 """What ``max_parallel`` does not bind: a probe that hangs delays nobody, and self-stop waits for nobody."""
 
@@ -96,6 +98,8 @@ class ComponentRunner:
         """What the guard holds, where it took it before the online."""
         self._only_forced = False
         """Stuck though nobody has tried a proper offline: only self-stop did not succeed."""
+        self._forced = 0
+        """How often self-stop has tried in vain."""
         self.unhealthy = ""
         """What its health check has found wrong with it; empty where nothing."""
         self._failed_check = ""
@@ -287,11 +291,18 @@ class ComponentRunner:
             self._went_offline(reason=why)
             return
         detail = f"{why}; after clean it is {found.presence} {found.detail}".strip()
-        self._rest_for(FORCE_RETRY_S if self._board.authority.force else RETRY_S)
+        self._rest_for(self._before_next_try())
         self._enter(ComponentState.STUCK, Event.COMPONENT_STUCK, reason=detail)
+
+    def _before_next_try(self) -> float:
+        if not self._board.authority.force:
+            return RETRY_S
+        self._forced += 1
+        return min(FORCE_RETRY_MAX_S, FORCE_RETRY_S * self._forced)
 
     def _went_offline(self, **fields: object) -> None:
         self.local.ignored = False
+        self._forced = 0
         self._enter(ComponentState.OFFLINE, Event.COMPONENT_OFFLINE, **fields)
 
     # --- faults -------------------------------------------------------------------------------------------------
@@ -344,7 +355,7 @@ class ComponentRunner:
             self._held_will = will
         except GuardUnavailable as error:
             self.local.reason = str(error)
-            self._rest_for(FORCE_RETRY_S)
+            self._rest_for(GUARD_RETRY_S)
             return False
         if next_operation(self._board.situation(self.name)) is Action.ONLINE:
             return True

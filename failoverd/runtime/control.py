@@ -26,6 +26,9 @@ WRITE_ATTEMPTS = 5
 UPDATE_S = 0.1
 UPDATE_SHARE = 30
 """Times its own cost, how long an update is the newest at the least."""
+PLANNED_AHEAD = 100
+"""Up to so many components the plan is made while they move, and who waits for the end alone does not wait for that as
+well; a larger one's would take the interpreter from the handover itself."""
 WATCH_S = 0.25
 WAIT_S_DEFAULT = 600.0
 COMMANDS_THAT_ACT = frozenset({"switch", "online", "offline", "reload", "confirm_off"}) | OPERATIONS
@@ -204,12 +207,12 @@ class Control:
         return await self._follow(book, book.current, emit, updates=True)
 
     async def _follow(self, book: HandoverBook, mine: Handover, emit: Emit, *, updates: bool) -> dict[str, Any]:
-        """Updates while it runs, at most ten a second; its last document at the end, by when the plan is made."""
+        """Updates while it runs, at most ten a second; its last document at the end."""
         pause = UPDATE_S
         while mine.running:
             with anyio.move_on_after(pause):
                 await mine.over.wait()
-            if mine.running and (updates or mine.plan is None):
+            if mine.running and (updates or (mine.plan is None and book.size <= PLANNED_AHEAD)):
                 began = self._node.clock.now()
                 document = await self._node.handover_document(book.group, mine)
                 if updates:

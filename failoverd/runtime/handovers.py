@@ -103,6 +103,10 @@ class HandoverBook:
         return self._board.group.name
 
     @property
+    def size(self) -> int:
+        return len(self._board.locals)
+
+    @property
     def _me(self) -> str:
         return self._board.authority.me
 

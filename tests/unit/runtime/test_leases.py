@@ -162,7 +162,10 @@ async def test_a_clean_that_fails_at_self_stop_is_tried_again_and_again(virtual_
         c.world.behaviour("a", "x").survives.add(Action.CLEAN)
         c.outages.cut |= {"a", "b"}
         await c.sleep(USABLE_S + 1)
-        assert len(c.world.of("x", "a", Action.CLEAN)) >= 4
+        tries = c.world.of("x", "a", Action.CLEAN)
+        assert len(tries) >= 4
+        first_pause = tries[1].begin - (tries[0].end or 0.0)
+        assert first_pause < 0.06, "a short lease leaves no time to wait"
         c.world.behaviour("a", "x").survives.clear()
         await c.sleep(0.5)
         assert c.world.everything_on("a") == set()
