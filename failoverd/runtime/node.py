@@ -54,7 +54,7 @@ from failoverd.runtime.suspicion import Suspicion
 from failoverd.runtime.telling import Teller
 
 DEBOUNCE_S = 0.01
-PAUSES = 15
+PAUSES = 25
 """Changes of components are judged together within this time, or in a large cluster within so many times what a round
 of decisions takes; news of placements and peers, and the end of a handover, at once."""
 IDLE_S = 10.0

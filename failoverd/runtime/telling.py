@@ -7,9 +7,11 @@ from failoverd.domain.report import PeerState
 from failoverd.ports import Clock
 
 TOGETHER_S = 0.004
+PAUSES = 15
 BURST_S = 0.012
-"""Releases are sent at once, but in a storm of them no more often than every ``TOGETHER_S`` (in the long run: what was
-not used of ``BURST_S`` may be): to say and to hear each alone would delay them all."""
+"""Releases are sent at once, but in a storm of them no more often than every ``TOGETHER_S``, or so many times what it
+takes to tell of a large cluster (in the long run: what was not used of ``BURST_S`` may be): to say and to hear each
+alone would delay them all."""
 SEND_PAUSE_S = 0.03
 """So long after a datagram, changes that no peer waits for are left to the next one."""
 
@@ -38,8 +40,8 @@ class Teller:
 
     def send(self, now: float) -> None:
         self._unsent, self._sent_at = False, now
-        self._next = max(self._next, now) + TOGETHER_S
         self._tell(self._state(now))
+        self._next = max(self._next, now) + max(TOGETHER_S, PAUSES * (self._clock.now() - now))
 
     async def run(self) -> None:
         """Until cancelled: what had to wait for others."""
