@@ -1,6 +1,7 @@
 """The etcd members that daemons run themselves: two nodes and a witness, replaced nodes, other voters, bad places."""
 
 import json
+import os
 import shutil
 import socket
 import stat
@@ -180,6 +181,25 @@ def test_what_is_left_goes_on_alone_by_an_operators_word(three: ManagedCluster) 
         three[name].start()
     three.wait_members("a", "b", "w")
     assert three.wait_group("g", state="online", owner=None, timeout_s=45)["generation"] >= generation
+    assert (three["w"].directory / "state" / "etcd" / "data.before").exists()
+    until(lambda: len(set(hashes(three, "a", "b", "w"))) == 1, within_s=10, what="the same data on every member")
+
+
+def hashes(cluster: ManagedCluster, *nodes: str) -> list[int]:
+    """Of what the members hold, up to a revision that all have: etcd's own check for data that differ."""
+    found = [etcdctl(cluster, node, "status")["Status"]["header"]["revision"] for node in nodes]
+    return [etcdctl(cluster, node, "hashkv", f"--rev={min(found)}")["HashKV"]["hash"] for node in nodes]
+
+
+def etcdctl(cluster: ManagedCluster, node: str, *what: str) -> dict[str, Any]:
+    directory = cluster[node].run_dir / "etcd"
+    pem = str(directory / "member.pem")
+    tls = ["--cacert", str(directory / "ca.pem"), "--cert", pem, "--key", pem]
+    argv = ["etcdctl", *tls, "--endpoints", cluster.url(node, "client_port"), "-w", "json", "endpoint", *what]
+    done = subprocess.run(
+        argv, env={**os.environ, "ETCDCTL_API": "3"}, capture_output=True, text=True, check=True, timeout=30
+    )
+    return dict(json.loads(done.stdout)[0])
 
 
 # --- another configuration --------------------------------------------------------------------------------------

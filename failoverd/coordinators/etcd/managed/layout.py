@@ -18,8 +18,7 @@ COMPACT_EVERY = "10m"
 SNAPSHOT_COUNT = 10_000
 """Entries between two snapshots, held in memory; a tenth of the default, which is for larger stores."""
 
-FORCE = "force-new-cluster"
-FIRST_START = ("initial-cluster", "initial-cluster-state", FORCE)
+FIRST_START = ("initial-cluster", "initial-cluster-state")
 """Settings that count when a member is started, and not while it runs."""
 
 

@@ -16,10 +16,11 @@ from failoverd.coordinators.etcd.managed.asking import Asker, Unanswered
 from failoverd.coordinators.etcd.managed.caretaker import Caretaker
 from failoverd.coordinators.etcd.managed.certificates import Certificates, replace
 from failoverd.coordinators.etcd.managed.entry import Entry
+from failoverd.coordinators.etcd.managed.forcing import Forcing
 from failoverd.coordinators.etcd.managed.greeting import PortTaken
 from failoverd.coordinators.etcd.managed.health import Health
 from failoverd.coordinators.etcd.managed.joining import Begin
-from failoverd.coordinators.etcd.managed.layout import FORCE, Layout, Start, fingerprint, member_config
+from failoverd.coordinators.etcd.managed.layout import Layout, Start, fingerprint, member_config
 from failoverd.coordinators.etcd.managed.owner import Owner
 from failoverd.coordinators.etcd.managed.process import CannotRun, MemberProcess, Running
 from failoverd.errors import StartupError
@@ -152,6 +153,10 @@ class ManagedEtcd:
 
     async def _started(self, process: MemberProcess) -> Running:
         """Raises ``CannotRun`` or ``PortTaken``."""
+        forcing = Forcing(self.layout, process.spawner, process.path)
+        forced = await forcing.wanted()
+        if forced:
+            await forcing.carry_out()
         begin = Begin(start=Start.EXISTING, initial=self.layout.initial)  # of no effect on a member that has data
         if not await to_thread.run_sync(ownership.has_data, self.layout):
             await to_thread.run_sync(ownership.take_over, self.layout)
@@ -161,9 +166,6 @@ class ManagedEtcd:
             entry = Entry(self.layout, self._asker, self._certificates, self._log, self._waits)
             begin = await entry.begin(await self._listen())
         document = await self._document(begin.initial, begin.start)
-        forced = await to_thread.run_sync(self.layout.force_file.exists)
-        if forced:
-            document[FORCE] = True
         try:
             await to_thread.run_sync(replace, self.layout.config_file, json.dumps(document, indent=1).encode())
         except OSError as error:
@@ -178,12 +180,11 @@ class ManagedEtcd:
         return running
 
     async def _forced(self) -> None:
-        """Until the member leads a cluster of its own; then the operator's word is used up."""
+        """Tell it once the member leads a cluster of its own."""
         own = self.layout.node
         with anyio.move_on_after(FORCED_S):
             while self._health.leader != own or not self._health.members[own].leads:
                 await self._pause(BACKOFF_S[0])
-            await to_thread.run_sync(self.layout.force_file.unlink)
             self._log.emit(Event.ETCD_CLUSTER_FORCED, member=own)
 
     async def _document(self, initial: Mapping[str, str], start: Start) -> dict[str, Any]:

@@ -89,8 +89,8 @@ class MemberProcess:
     def __init__(self, layout: Layout, spawner: Spawner, environment: Mapping[str, str]) -> None:
         """``environment``: the daemon's own, of which the member gets the PATH."""
         self._layout = layout
-        self._spawner = spawner
-        self._path = environment.get("PATH") or DEFAULT_PATH
+        self.spawner = spawner
+        self.path = environment.get("PATH") or DEFAULT_PATH
         where = os.fsencode(layout.data_dir.resolve())
         self._mark = f"{MARK}={layout.cluster}/{layout.node}/{where.hex()}/"
 
@@ -106,32 +106,37 @@ class MemberProcess:
         """With the configuration file as it is. Raises ``CannotRun``."""
         program = self._program()
         argv: tuple[str, ...] = (str(program), "--config-file", str(self._layout.config_file))
-        nice = shutil.which("nice", path=self._path)
+        nice = shutil.which("nice", path=self.path)
         if nice is not None:
             argv = (nice, "-n", str(NICE), *argv)
         name, _, value = (self._mark + fingerprint).partition("=")
         env = {
-            "PATH": self._path,
+            "PATH": self.path,
             "FAILOVERD_CLUSTER": self._layout.cluster,
             "FAILOVERD_NODE": self._layout.node,
             name: value,
         }
         request = RunRequest(argv=argv, env=env, timeout_s=STOP_S)
         try:
-            found = await self._spawner.detach(request, str(self._layout.log_file))
+            found = await self.spawner.detach(request, str(self._layout.log_file))
         except SpawnFailed as error:
             raise CannotRun(str(error)) from error
         return Running(pid=found.pid, start_ticks=found.start_ticks, fingerprint=fingerprint)
 
     def _program(self) -> Path:
-        found = shutil.which(PROGRAM, path=self._path)
-        if found is not None:
-            return Path(found)
-        there = [Path(directory) / PROGRAM for directory in self._path.split(":")]
-        broken = next((path for path in there if path.is_file()), None)
-        if broken is not None:
-            raise CannotRun(f"{broken} is not executable: chmod +x it, or apt-get install --reinstall etcd-server")
-        raise CannotRun(f"etcd is not found in PATH ({self._path}): apt-get install etcd-server")
+        return found_program(PROGRAM, "etcd-server", self.path)
+
+
+def found_program(name: str, package: str, search: str) -> Path:
+    """``search``: as PATH. Raises ``CannotRun``, with the Debian package to install."""
+    found = shutil.which(name, path=search)
+    if found is not None:
+        return Path(found)
+    there = [Path(directory) / name for directory in search.split(":")]
+    broken = next((path for path in there if path.is_file()), None)
+    if broken is not None:
+        raise CannotRun(f"{broken} is not executable: chmod +x it, or apt-get install --reinstall {package}")
+    raise CannotRun(f"{name} is not found in PATH ({search}): apt-get install {package}")
 
 
 def find(mark: bytes) -> Running | None:
