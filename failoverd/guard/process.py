@@ -44,6 +44,8 @@ class Guard:
         self.watch = watch
         self._firing: Firing | None = None
         self._over = False
+        self._told = False
+        """The daemon has begun to say what is to be guarded."""
         self._listener = listener
         self._successors: list[Channel] = []
         self._link = Channel(loop, link, self._asked, self._orphaned, batches=True)
@@ -80,6 +82,7 @@ class Guard:
     def _asked(self, link: Channel, message: Message) -> None:
         if self._firing is not None:
             return  # it is being killed
+        self._told = True
         try:
             refused = self._handle(message)
         except (LookupError, TypeError, ValueError, OSError) as error:
@@ -110,8 +113,9 @@ class Guard:
 
     def _orphaned(self, _link: Channel) -> None:
         """The daemon is gone, or gave us up. What it has left online stays guarded; where it never held a lease there
-        is nothing to hold it to."""
-        if not self.watch.wills:
+        is nothing to hold it to. One that died before it could say anything (as the guard before us has) may have left
+        something online: the deadline is left to those who come next."""
+        if self._told and not self.watch.wills:
             self._deadline.clear()
             self._watchdog.stop()
         if not self.watch.wills or self.watch.fires_at is None:

@@ -28,7 +28,8 @@ def group(root: Path) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[ManagedCluster]:
-    with managed(group) as cluster:
+    # Time enough for a daemon that was killed to be back before its lease ends, also on a busy machine.
+    with managed(group, lease={"ttl": "6s"}) as cluster:
         yield cluster
 
 
