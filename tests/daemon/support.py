@@ -1,6 +1,5 @@
 """Real daemons on loopback for tests: their groups, their commands, their logs."""
 
-import json
 import os
 import secrets
 import subprocess
@@ -15,6 +14,7 @@ from typing import Any
 import yaml
 
 from failoverd.demo.local import LocalCluster, LocalNode
+from tests.events import read_events
 
 PACE: dict[str, Any] = {"heartbeat": {"interval": "100ms", "dead_after": "300ms"}, "lease": {"ttl": "3s"}}
 PATIENCE_S = 15.0
@@ -129,10 +129,7 @@ def until(true: Callable[[], Any], within_s: float = PATIENCE_S, what: str = "it
 
 def log(node: LocalNode, event: str | None = None) -> list[dict[str, Any]]:
     """The events that a daemon has written, oldest first."""
-    text = node.log_file.read_text(errors="replace") if node.log_file.exists() else ""
-    lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half written
-    events = [json.loads(line) for line in lines if line.startswith("{")]
-    return [each for each in events if event is None or each["event"] == event]
+    return read_events(node.log_file, event)
 
 
 def logged(node: LocalNode, event: str, count: int = 1) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ import pytest
 
 from failoverd import procfs
 from failoverd.demo.local import LocalNode
+from tests.events import read_events
 from tests.harness import GROUP, Part, Trial, end_of, exec_component, trial
 
 pytestmark = pytest.mark.processes
@@ -112,9 +113,7 @@ def processes(node: LocalNode) -> dict[str, int]:
 
 
 def events(node: LocalNode, name: str) -> list[dict[str, Any]]:
-    text = node.log_file.read_text()
-    lines = [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines() if line.startswith("{")]
-    return [line for line in lines if line["event"] == name]
+    return read_events(node.log_file, name)
 
 
 def guard_pid(node: LocalNode) -> int:

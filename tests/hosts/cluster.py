@@ -9,7 +9,6 @@
         assert cluster.moved(source, target).problems == ()
 """
 
-import json
 import secrets
 import subprocess
 import sys
@@ -26,6 +25,7 @@ import yaml
 
 from failoverd.control.client import NoDaemon, TimedOut, call
 from tests.etcd_server import INSTALLED, REASON, EtcdServers
+from tests.events import read_events
 from tests.hosts.commands import LabFailed
 from tests.hosts.etcd import ManagedServers, etcd_on, managed_on
 from tests.hosts.host import PATIENCE_S, Host, Running, boottime, environment, until
@@ -107,9 +107,7 @@ class Node:
 
     def log(self) -> list[dict[str, Any]]:
         """The events that its daemons have written, oldest first."""
-        text = self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
-        lines = text[: text.rfind("\n") + 1].splitlines()  # the last one may be half written
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        return read_events(self.log_file)
 
     def log_tail(self, lines: int = 15) -> str:
         if not self.log_file.exists():
