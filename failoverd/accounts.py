@@ -3,6 +3,7 @@
 import grp
 import os
 import pwd
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -31,6 +32,17 @@ def identity(user: str | None, group: str | None, env: dict[str, str]) -> Identi
     if uid is None and gid == os.getegid():
         gid = None
     return Identity(uid, gid, groups)
+
+
+def assume(uid: int | None, gid: int | None, groups: Sequence[int] | None) -> None:
+    """Of the calling process, for good: between fork and exec. The user goes last: after it nothing may be changed.
+    Raises OSError."""
+    if gid is not None:
+        if groups is not None:
+            os.setgroups(groups)
+        os.setgid(gid)
+    if uid is not None:
+        os.setuid(uid)
 
 
 def _account(name: str) -> pwd.struct_passwd:

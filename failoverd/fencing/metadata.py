@@ -1,13 +1,11 @@
 """What a fence agent says of itself: ``action=metadata`` on its standard input gives XML (FenceAgentAPI)."""
 
-import os
-import signal
 import subprocess
-from contextlib import suppress
 from xml.etree import ElementTree as ET
 
 from failoverd.config.fencing import AgentFacts
-from failoverd.fencing.device import PATH, program_of
+from failoverd.fencing.asking import ask_agent
+from failoverd.fencing.device import program_of
 
 TIMEOUT_S = 10.0
 OUTPUT_BYTES_MAX = 1 << 20
@@ -19,31 +17,13 @@ def inspect(agent: str) -> AgentFacts | str:
     if program is None:
         return f"the fence agent {agent} is not on this machine (Debian's package: fence-agents)"
     try:
-        text = _metadata(program)
+        _, text = ask_agent(program, "action=metadata\n", TIMEOUT_S)
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"{agent} does not say what parameters it has: {error}"
     try:
         return facts_of(text)
     except (ET.ParseError, ValueError) as error:
         return f"{agent} does not say what parameters it has: {error}"
-
-
-def _metadata(program: str) -> bytes:
-    """Raises ``OSError``, ``subprocess.TimeoutExpired``."""
-    with subprocess.Popen(  # noqa: S603 (the administrator's own agent)
-        [program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env={"PATH": PATH, "LC_ALL": "C"},
-        start_new_session=True,
-    ) as process:
-        try:
-            text, _ = process.communicate(b"action=metadata\n", timeout=TIMEOUT_S)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-    return text
 
 
 def facts_of(text: bytes) -> AgentFacts:

@@ -1,18 +1,16 @@
 """Whether the configured fence devices can be asked from this machine: each agent's ``metadata`` and ``status``, which
 change nothing (FenceAgentAPI). ``off`` is never sent. Starts processes and waits for them: not for an event loop."""
 
-import os
-import signal
 import subprocess
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from failoverd.config.settings import FenceDevice, FenceLevels
-from failoverd.fencing.device import HIDDEN, PATH, STATUS_OFF, SecretUnusable, given, program_of, read_secret
+from failoverd.fencing.asking import ask_agent
+from failoverd.fencing.device import HIDDEN, STATUS_OFF, SecretUnusable, given, program_of, read_secret
 from failoverd.fencing.metadata import inspect
 
 AT_ONCE = 8
@@ -74,12 +72,12 @@ def _ask(node: str, device: FenceDevice) -> tuple[bool, str, str]:
     if program is None:
         return False, action, "is not on this machine any more"
     try:
-        status, output = _run(program, given(node, device, secrets, action), device.timeout_s)
+        status, said = ask_agent(program, given(node, device, secrets, action), device.timeout_s, errors=True)
     except subprocess.TimeoutExpired:
         return False, action, f"no answer within {device.timeout_s:g}s (its timeout)"
     except OSError as error:
         return False, action, str(error.strerror or error)
-    return _judged(action, status, _hidden(output, secrets))
+    return _judged(action, status, _hidden(said.decode("utf-8", "replace"), secrets))
 
 
 def _judged(action: str, status: int, output: str) -> tuple[bool, str, str]:
@@ -90,24 +88,6 @@ def _judged(action: str, status: int, output: str) -> tuple[bool, str, str]:
     how = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     return False, action, f"{how}: {lines[-1][:OUTPUT_CHARS_MAX]}" if lines else how
-
-
-def _run(program: str, text: str, timeout_s: float) -> tuple[int, str]:
-    """Raises ``OSError``, ``subprocess.TimeoutExpired``. Nothing of it is left afterwards."""
-    with subprocess.Popen(  # noqa: S603 (the administrator's own agent)
-        [program],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={"PATH": PATH, "LC_ALL": "C"},
-        start_new_session=True,
-    ) as process:
-        try:
-            _, said = process.communicate(text.encode(), timeout=timeout_s)
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-    return process.returncode, said.decode("utf-8", "replace")
 
 
 def _hidden(output: str, secrets: Mapping[str, str]) -> str:

@@ -2,7 +2,7 @@
 
 - ``watch``: what it holds (last wills, the deadline) and when it fires; ``volley``: which wills are carried out, tried
   again, given up. Both are pure: ``now`` comes in as a number;
-- ``process``: the process itself: one loop, one thread, the standard library and ``procfs`` alone;
+- ``process``: the process itself: one loop, one thread, the standard library and what needs nothing else;
 - ``channel``, ``succession``: its sockets; how a guard takes over from the one before it;
 - ``execute``, ``sweep``, ``machine``: commands, processes found by their mark or control group, and what it asks of the
   kernel;

@@ -11,6 +11,7 @@ import resource
 import signal
 from typing import NoReturn
 
+from failoverd.accounts import assume
 from failoverd.guard import chores, machine
 from failoverd.guard.protocol import Message
 
@@ -46,12 +47,7 @@ def _become(will: Message) -> NoReturn:
             os._exit(chores.CHORES[will["kind"]](will))
         for number in (signal.SIGPIPE, signal.SIGXFSZ):  # the two that Python itself ignores
             signal.signal(number, signal.SIG_DFL)
-        if will["gid"] is not None:
-            if will["groups"] is not None:
-                os.setgroups(will["groups"])
-            os.setgid(will["gid"])
-        if will["uid"] is not None:
-            os.setuid(will["uid"])
+        assume(will["uid"], will["gid"], will["groups"])
         os.chdir(will["cwd"] or "/")
         os.umask(0o022)
         os.execvpe(will["argv"][0], will["argv"], will["env"])  # noqa: S606 (the administrator's command)

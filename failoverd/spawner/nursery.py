@@ -20,6 +20,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
+from failoverd.accounts import assume
 from failoverd.kernel import cgroups
 
 _CLONE3 = 435
@@ -228,12 +229,7 @@ def _become(message: dict[str, Any], given: int, output: int, say: int, *, enter
             os.dup2(descriptor, number)
         for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD):
             signal.signal(number, signal.SIG_DFL)
-        if message["gid"] is not None:
-            if message["groups"] is not None:
-                os.setgroups(message["groups"])
-            os.setgid(message["gid"])
-        if message["uid"] is not None:
-            os.setuid(message["uid"])
+        assume(message["uid"], message["gid"], message["groups"])
         if message["cwd"] is not None:
             name = message["cwd"]
             os.chdir(name)
